@@ -1,0 +1,1 @@
+"""Audio between the phone's RTP and the link's voice frames."""

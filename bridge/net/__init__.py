@@ -1,0 +1,1 @@
+"""Trio drivers: sockets and clocks around the sans-I/O parts."""

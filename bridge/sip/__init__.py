@@ -1,0 +1,1 @@
+"""The SIP side: the only package that imports pjsua2."""
