@@ -1,0 +1,183 @@
+"""Reliable delivery of the full frames of one call, in order and once.
+
+Owns sequence numbers, what is not yet acknowledged, when it is sent again, and the round-trip
+time. Knows neither keys nor the meaning of a frame.
+
+Source: RFC 5456 sections 7 and 8.1.1; the schedule of retransmissions is ours.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
+
+from bridge.iax2.cipher import Sealer
+from bridge.iax2.frames import FullFrame
+from bridge.iax2.timers import (
+    RETRANSMISSION_FIRST_S,
+    RETRANSMISSION_MAX_S,
+    RETRANSMISSION_MIN_S,
+    RETRANSMISSIONS_MAX,
+)
+
+SEQUENCE_MODULUS: Final = 256
+SEQUENCE_WINDOW: Final = 32
+"""How far ahead of its place a frame may stand and still be believed."""
+OUTSTANDING_MAX: Final = 64
+"""Frames without acknowledgement; far fewer than half of the sequence numbers."""
+
+_RTT_GAIN: Final = 0.125
+_RTT_FACTOR: Final = 2.0
+
+
+class Order(Enum):
+    """Where a received oseqno stands against the one that is expected next."""
+
+    EXPECTED = auto()
+    AHEAD = auto()
+    BEHIND = auto()
+
+
+@dataclass(slots=True)
+class Outstanding:
+    """A full frame that was sent and is not acknowledged, with the key it was sent under."""
+
+    frame: FullFrame = field(repr=False)
+    sealer: Sealer | None
+    sent_at: float
+    interval_s: float
+    tag: object
+    deadline: float
+    retransmissions: int = 0
+
+
+class ReliableChannel:
+    """Both directions of a call's sequence of full frames."""
+
+    __slots__ = (
+        "_last_vnak_at",
+        "_outstanding",
+        "acknowledgement_owed",
+        "iseqno",
+        "oseqno",
+        "rtt_s",
+    )
+
+    def __init__(self) -> None:
+        self.rtt_s: float | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Start both sequences anew, as a caller does when it gets a call token."""
+        self.oseqno = 0
+        self.iseqno = 0
+        self.acknowledgement_owed = False
+        self._outstanding: deque[Outstanding] = deque()
+        self._last_vnak_at: float | None = None
+
+    @property
+    def outstanding(self) -> int:
+        """How many frames wait for their acknowledgement."""
+        return len(self._outstanding)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one more frame would leave too many without acknowledgement."""
+        return len(self._outstanding) >= OUTSTANDING_MAX
+
+    def record(self, frame: FullFrame, sealer: Sealer | None, now: float, tag: object) -> None:
+        """Take note of a frame that was just sent with the current oseqno."""
+        interval_s = self.retransmission_interval_s()
+        self._outstanding.append(
+            Outstanding(frame, sealer, now, interval_s, tag, deadline=now + interval_s)
+        )
+        self.oseqno = (self.oseqno + 1) % SEQUENCE_MODULUS
+        self.acknowledgement_owed = False
+
+    def acknowledge(self, iseqno: int, now: float) -> list[Outstanding]:
+        """Drop and return the frames that a received iseqno acknowledges, oldest first.
+
+        The round-trip time is measured on frames that were sent once only (Karn's rule).
+        """
+        if not self._outstanding:
+            return []
+        oldest = self._outstanding[0].frame.oseqno
+        count = (iseqno - oldest) % SEQUENCE_MODULUS
+        if count > len(self._outstanding):
+            return []
+        acknowledged = [self._outstanding.popleft() for _ in range(count)]
+        if acknowledged and not acknowledged[-1].retransmissions:
+            self.measure_rtt(now - acknowledged[-1].sent_at)
+        return acknowledged
+
+    def order_of(self, oseqno: int) -> Order:
+        """Place a received oseqno."""
+        ahead = (oseqno - self.iseqno) % SEQUENCE_MODULUS
+        if ahead == 0:
+            return Order.EXPECTED
+        return Order.AHEAD if ahead < SEQUENCE_MODULUS // 2 else Order.BEHIND
+
+    def accept(self) -> None:
+        """Count the expected frame as received; an acknowledgement is owed for it."""
+        self.iseqno = (self.iseqno + 1) % SEQUENCE_MODULUS
+        self.acknowledgement_owed = True
+
+    def has_plausible_sequence(self, oseqno: int, iseqno: int) -> bool:
+        """Tell whether a peer in this call could have sent these sequence numbers."""
+        ahead = (oseqno - self.iseqno) % SEQUENCE_MODULUS
+        unacknowledged = (self.oseqno - iseqno) % SEQUENCE_MODULUS
+        return (
+            ahead <= SEQUENCE_WINDOW or ahead >= SEQUENCE_MODULUS - OUTSTANDING_MAX
+        ) and unacknowledged <= OUTSTANDING_MAX + SEQUENCE_WINDOW
+
+    def may_send_vnak(self, now: float) -> bool:
+        """Tell, at most once in two round trips, that a VNAK may go out.
+
+        Asterisk answers each VNAK with all that is outstanding; two peers can storm.
+        """
+        if self._last_vnak_at is not None and now < self._last_vnak_at + self._vnak_gap_s():
+            return False
+        self._last_vnak_at = now
+        return True
+
+    def next_deadline(self) -> float | None:
+        """Return when the next retransmission is due."""
+        return min((waiting.deadline for waiting in self._outstanding), default=None)
+
+    def due(self, now: float) -> list[Outstanding]:
+        """Return the frames to send again now, oldest first, and schedule their next time."""
+        due = [waiting for waiting in self._outstanding if waiting.deadline <= now]
+        for waiting in due:
+            waiting.retransmissions += 1
+            waiting.interval_s = min(waiting.interval_s * 2, RETRANSMISSION_MAX_S)
+            waiting.deadline = now + waiting.interval_s
+        return due
+
+    @staticmethod
+    def is_exhausted(waiting: Outstanding) -> bool:
+        """Whether a frame was sent again so often that the peer counts as gone."""
+        return waiting.retransmissions > RETRANSMISSIONS_MAX
+
+    def requested_again(self, iseqno: int) -> Iterator[Outstanding]:
+        """Yield the frames that a VNAK asks for: all from that sequence number on."""
+        for waiting in self._outstanding:
+            behind = (waiting.frame.oseqno - iseqno) % SEQUENCE_MODULUS
+            if behind < SEQUENCE_MODULUS // 2:
+                yield waiting
+
+    def measure_rtt(self, sample_s: float) -> None:
+        """Smooth one measurement into the round-trip time."""
+        if self.rtt_s is None:
+            self.rtt_s = sample_s
+        else:
+            self.rtt_s += _RTT_GAIN * (sample_s - self.rtt_s)
+
+    def retransmission_interval_s(self) -> float:
+        """Return how long to wait for the first acknowledgement of a new frame."""
+        if self.rtt_s is None:
+            return RETRANSMISSION_FIRST_S
+        return min(max(_RTT_FACTOR * self.rtt_s, RETRANSMISSION_MIN_S), RETRANSMISSION_MAX_S)
+
+    def _vnak_gap_s(self) -> float:
+        return self.retransmission_interval_s()

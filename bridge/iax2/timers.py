@@ -1,0 +1,63 @@
+"""The timers of a call as a table, and the durations that they run for.
+
+Durations are seconds. Knows no clock: `now` is always an argument.
+"""
+
+from enum import Enum, auto
+from typing import Final
+
+RETRANSMISSION_FIRST_S: Final = 0.5
+RETRANSMISSION_MIN_S: Final = 0.25
+RETRANSMISSION_MAX_S: Final = 10.0
+RETRANSMISSIONS_MAX: Final = 4
+AUTHENTICATION_S: Final = 5.0
+SETUP_S: Final = 8.0
+PING_INTERVAL_S: Final = 21.0
+LAGRQ_INTERVAL_S: Final = 10.0
+LINGER_S: Final = 10.0
+CALL_NUMBER_QUARANTINE_S: Final = 60.0
+
+
+class Timer(Enum):
+    """What a call may be waiting for."""
+
+    SETUP = auto()
+    AUTHENTICATION = auto()
+    PING = auto()
+    LAGRQ = auto()
+    LINGER = auto()
+
+
+class Timers:
+    """Deadlines of one call."""
+
+    __slots__ = ("_deadlines",)
+
+    def __init__(self) -> None:
+        self._deadlines: dict[Timer, float] = {}
+
+    def start(self, timer: Timer, deadline: float) -> None:
+        """Set or move a timer's deadline."""
+        self._deadlines[timer] = deadline
+
+    def stop(self, timer: Timer) -> None:
+        """Forget a timer; one that does not run is fine."""
+        self._deadlines.pop(timer, None)
+
+    def stop_all(self) -> None:
+        """Forget every timer."""
+        self._deadlines.clear()
+
+    def next_deadline(self) -> float | None:
+        """Return the earliest deadline, or None where nothing runs."""
+        return min(self._deadlines.values(), default=None)
+
+    def pop_expired(self, now: float) -> list[Timer]:
+        """Remove and return the timers whose deadline has come, earliest first."""
+        expired = sorted(
+            (timer for timer, deadline in self._deadlines.items() if deadline <= now),
+            key=self._deadlines.__getitem__,
+        )
+        for timer in expired:
+            del self._deadlines[timer]
+        return expired
