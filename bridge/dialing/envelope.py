@@ -1,0 +1,191 @@
+"""Digits in timed slots: one burst of one shape for every number, then a slow steady clock.
+
+Owns when a signal (digit, CONTROL or comfort noise) may leave after ANSWER. It does no I/O and
+reads no clock: the driver sleeps until `next_slot_at()` and calls `take(now)`. Why the shape is
+what it is:
+
+- Count. Every call sends exactly `slots` frames, digits first and comfort noise (CNG) after them.
+  On an encrypted link a digit and a CNG look the same: 36 octets, one ACK.
+- Rhythm. A frame each `slot_ms` from a start drawn at random, never the rhythm of fingers.
+- Reaction. The far end reacts to the terminator (media, CONTROL frames), so its place would tell
+  the count. It stands in the last slot always.
+- Afterwards. One slot each 500 ms until the end of the call, so that no key press, hold or
+  far-end answer shows as an event of its own.
+
+Nothing here may depend on the digits but the signals themselves. Times are a fixed grid: a late
+wake-up does not shift the slots after it, and what a stall made us miss is never sent in a heap.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from bridge.dialing.plan import DTMF_DIGITS
+
+IN_CALL_SLOT_S: Final = 0.5
+"""Asterisk emulates a digit as 100 ms and a gap of 45 ms: 150 ms or more must lie between two."""
+PENDING_SIGNALS_MAX: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Digit:
+    """Send this DTMF digit as an END frame."""
+
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Cng:
+    """Send comfort noise: nothing to say, and nothing to see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Send a CONTROL frame of this subclass."""
+
+    subclass: int
+
+
+Signal = Digit | Cng | Control
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One slot of the dialing: `at_s` seconds after ANSWER; no digit means CNG."""
+
+    at_s: float
+    digit: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The one shape that all dialing on a link has.
+
+    `start_ms` is the range of the delay from ANSWER to the first slot. The last slot holds the
+    terminator, so `slots - 1` digits fit.
+    """
+
+    slots: int
+    slot_ms: int
+    start_ms: tuple[int, int]
+    terminator: str
+
+    @property
+    def digits_max(self) -> int:
+        """The longest number that fits."""
+        return self.slots - 1
+
+    @property
+    def slot_s(self) -> float:
+        """The length of a dialing slot in seconds."""
+        return self.slot_ms / 1000
+
+    def draw_start_delay_s(self, uniform: Callable[[float, float], float]) -> float:
+        """Draw the start delay; give `secrets.SystemRandom().uniform` in real calls."""
+        low_ms, high_ms = self.start_ms
+        return uniform(low_ms / 1000, high_ms / 1000)
+
+    def schedule(self, digits: str, start_delay_s: float) -> tuple[Slot, ...]:
+        """Lay a number out: digits from the first slot on, CNG after them, terminator last.
+
+        Raises:
+            ValueError: The digits do not fit, or are no DTMF digits: `DialPlan` lets none through.
+        """
+        if len(digits) > self.digits_max or not DTMF_DIGITS.issuperset(digits):
+            raise ValueError("digits that the dial plan should have refused")
+        signals = [*digits, *[None] * (self.digits_max - len(digits)), self.terminator]
+        return tuple(
+            Slot(start_delay_s + index * self.slot_s, digit) for index, digit in enumerate(signals)
+        )
+
+
+class SignalSlots:
+    """The signal clock of one call, from ANSWER until its end. Times are `now` in seconds."""
+
+    def __init__(
+        self,
+        envelope: Envelope,
+        digits: str,
+        answered_at: float,
+        start_delay_s: float,
+        pending_max: int = PENDING_SIGNALS_MAX,
+    ) -> None:
+        schedule = envelope.schedule(digits, start_delay_s)
+        self._dialing = deque(slot.digit for slot in schedule)
+        self._abandoned = False
+        self._pending: deque[Digit | Control] = deque()
+        self._pending_max = pending_max
+        self._grid_origin = answered_at + start_delay_s
+        self._grid_step_s = envelope.slot_s
+        self._grid_index = 0
+        self.dropped = 0
+        """Signals that found the queue full, or that were no DTMF digit."""
+
+    @property
+    def dialing_over(self) -> bool:
+        """Whether the last slot of the dialing, the terminator's, has been taken."""
+        return not self._dialing
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the caller gave up before the dialing was over."""
+        return self._abandoned
+
+    def abandon(self) -> None:
+        """The caller gave up: CNG to the end of the dialing, no terminator. Later: no effect."""
+        if self._dialing:
+            self._abandoned = True
+            self._dialing = deque([None] * len(self._dialing))
+
+    def offer_digit(self, digit: str) -> bool:
+        """Queue a digit of the call in progress; False: dropped and counted."""
+        if digit not in DTMF_DIGITS:
+            self.dropped += 1
+            return False
+        return self._offer(Digit(digit))
+
+    def offer_control(self, subclass: int) -> bool:
+        """Queue a CONTROL frame; False: dropped and counted."""
+        return self._offer(Control(subclass))
+
+    def _offer(self, signal: Digit | Control) -> bool:
+        if len(self._pending) >= self._pending_max:
+            self.dropped += 1
+            return False
+        self._pending.append(signal)
+        return True
+
+    def next_slot_at(self) -> float:
+        """When the next signal leaves; there always is one."""
+        return self._grid_origin + self._grid_index * self._grid_step_s
+
+    def take(self, now: float) -> Signal:
+        """Take the one signal of the slot that has come, and move on to the next.
+
+        Raises:
+            ValueError: The slot has not come yet.
+        """
+        if now < self.next_slot_at():
+            raise ValueError("this slot has not come yet")
+        signal = self._next_signal()
+        self._advance(now)
+        return signal
+
+    def _next_signal(self) -> Signal:
+        if not self._dialing:
+            return self._pending.popleft() if self._pending else Cng()
+        digit = self._dialing.popleft()
+        if not self._dialing:
+            # From the terminator's place on the slow clock runs, on a grid that starts here.
+            self._grid_origin = self.next_slot_at()
+            self._grid_index = 0
+            self._grid_step_s = IN_CALL_SLOT_S
+        return Cng() if digit is None else Digit(digit)
+
+    def _advance(self, now: float) -> None:
+        # At least half a slot lies between two frames. A stall costs grid places, never frames:
+        # the dialing ends later by the places missed, for every number alike.
+        behind = (now - self._grid_origin) / self._grid_step_s
+        self._grid_index = max(self._grid_index + 1, math.ceil(behind + 0.5))
