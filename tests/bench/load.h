@@ -75,8 +75,8 @@ extern struct options options;
 extern struct totals totals;
 extern struct call *calls;
 
-/* The window of measurement, CLOCK_REALTIME; 0 while it has not begun or not ended. */
-extern uint64_t window_begin_ns, window_end_ns;
+/* The window of measurement. */
+extern bool window_begun, window_ended;
 
 /* load.c */
 int64_t clock_step_ns(void);

@@ -16,6 +16,9 @@ enum {
     MAX_CATCH_UP_NS = 100000000,
 };
 
+/* What a call of --hold does not count at its begin and its end. */
+static const double EDGE_S = 0.5;
+
 static int media_epoll = -1;
 static uint8_t noise_table[NOISE_TABLE_OCTETS + NOISE_OCTETS];
 
@@ -80,18 +83,23 @@ void media_close(struct call *call)
     call->rtp_fd = call->rtcp_fd = -1;
 }
 
-static bool in_window(uint64_t sent_ns)
+/* With --window the frames between its marks count; with --hold all but those at a call's edges,
+ * where one side is up before the other. Frames that count are consecutive in each call. */
+static bool counts_now(const struct call *call)
 {
-    return window_begin_ns && sent_ns >= window_begin_ns
-        && (!window_end_ns || sent_ns < window_end_ns);
+    if (options.window_s > 0)
+        return window_begun && !window_ended;
+    double held_s = (double)(clock_ns(CLOCK_MONOTONIC) - call->answered_ns) / 1e9;
+    return held_s > EDGE_S && held_s < options.hold_s - EDGE_S;
 }
 
-static void count_sent(struct stream *stream, uint32_t sequence, uint64_t sent_ns)
+static void count_sent(struct call *call)
 {
-    if (!in_window(sent_ns))
+    struct stream *stream = &call->stream;
+    if (!counts_now(call))
         return;
     if (!stream->sent)
-        stream->first_sequence = sequence;
+        stream->first_sequence = call->sequence;
     stream->sent++;
     totals.sent++;
 }
@@ -116,7 +124,7 @@ static void send_frame(unsigned index)
         sendto(call->rtp_fd, packet, sizeof packet, 0, (struct sockaddr *)&call->media,
                sizeof call->media);
     /* Counted even where the kernel refused it: a phone's packet is lost all the same. */
-    count_sent(&call->stream, call->sequence, block.sent_ns);
+    count_sent(call);
     call->sequence++;
 }
 
@@ -129,7 +137,7 @@ void media_send_due(unsigned index, uint64_t now_ns)
         call->next_packet_ns += frames * FRAME_MS * 1000000u;
     }
     while (now_ns >= call->next_packet_ns) {
-        if (window_begin_ns)
+        if (counts_now(call))
             histogram_add(&totals.late, now_ns - call->next_packet_ns);
         send_frame(index);
         call->next_packet_ns += FRAME_MS * 1000000u;
@@ -167,7 +175,7 @@ static void count_received(struct stream *stream, const struct sent_block *sent,
                            const struct echo_block *echo, uint64_t received_ns)
 {
     uint32_t place = sent->sequence - stream->first_sequence;
-    if (!in_window(sent->sent_ns) || place >= stream->sent)
+    if (place >= stream->sent)
         return;
     if (stream->seen[place / 8] & (1u << place % 8)) {
         totals.duplicates++;
@@ -192,7 +200,7 @@ static void check_payload(unsigned index, const uint8_t *payload, uint64_t recei
     memcpy(&echo, payload + NOISE_OCTETS + BLOCK_OCTETS, sizeof echo);
     if (sent.mark != MEASURE_MARK) {
         /* The gateway's own: silence where the phone's frame was late, or a tone. */
-        totals.filler += window_begin_ns && !window_end_ns;
+        totals.filler += counts_now(&calls[index]);
         return;
     }
     if (sent.call != index)
@@ -220,5 +228,5 @@ void media_readable(unsigned index)
     if (rtp)
         check_payload(index, packet + RTP_HEADER_OCTETS, arrival_ns(&message));
     else
-        totals.other += window_begin_ns && !window_end_ns;
+        totals.other += counts_now(&calls[index]);
 }
