@@ -1,0 +1,36 @@
+"""Finds loopback addresses and ports that nobody uses, so that test runs can share a machine."""
+
+import socket
+
+from tests.lab import LabError
+from tests.lab.asterisk_config import IAX_PORT
+
+_FIRST, _LAST = 11, 250
+_taken: set[str] = set()
+
+
+def free_iax_address() -> str:
+    """A loopback address from 127.0.0.11 on whose IAX2 port is free; each is given once."""
+    for last_octet in range(_FIRST, _LAST):
+        address = f"127.0.0.{last_octet}"
+        if address not in _taken and _can_bind(address, IAX_PORT):
+            _taken.add(address)
+            return address
+    raise LabError(f"UDP port {IAX_PORT} is taken on all of 127.0.0.{_FIRST}-{_LAST}: 0.0.0.0 is?")
+
+
+def free_udp_port(address: str = "127.0.0.1") -> int:
+    """A UDP port that was free a moment ago."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((address, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _can_bind(address: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+        return True

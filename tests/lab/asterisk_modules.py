@@ -1,0 +1,61 @@
+"""Which modules of Asterisk the lab loads: autoload is off, so that what runs is listed here."""
+
+BASE_MODULES = (
+    "res_timing_timerfd",
+    "res_crypto",
+    "pbx_config",
+    "chan_iax2",
+    "codec_ulaw",
+    "codec_alaw",
+    "codec_a_mu",
+    "codec_g722",
+    "codec_gsm",
+    "codec_resample",
+    "format_pcm",
+    "format_gsm",
+    "format_wav",
+    "bridge_simple",
+    "bridge_holding",
+    "app_dial",
+    "app_read",
+    "app_echo",
+    "app_playback",
+    "app_senddtmf",
+    "app_verbose",
+    "app_stack",
+    "app_milliwatt",
+    "app_record",
+    "app_system",
+    "app_originate",
+    "res_clioriginate",
+    "func_callerid",
+    "func_channel",
+    "func_env",
+    "func_global",
+    "func_logic",
+    "func_strings",
+    "func_timeout",
+)
+"""A far end: IAX2 only."""
+
+SIP_MODULES = (
+    "res_sorcery_config",
+    "res_sorcery_memory",
+    "res_sorcery_astdb",
+    "res_pjproject",
+    "res_rtp_asterisk",
+    "res_pjsip",
+    "res_pjsip_pubsub",
+    "res_pjsip_session",
+    "res_pjsip_sdp_rtp",
+    "res_pjsip_caller_id",
+    "res_pjsip_nat",
+    "res_pjsip_endpoint_identifier_ip",
+    "res_pjsip_endpoint_identifier_user",
+    "res_pjsip_authenticator_digest",
+    "res_pjsip_dtmf_info",
+    "chan_pjsip",
+)
+"""What a SIP gateway needs beside it; res_pjsip does not load without res_pjsip_pubsub."""
+
+ALL_MODULES = BASE_MODULES + SIP_MODULES
