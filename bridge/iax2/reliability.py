@@ -6,8 +6,8 @@ time. Knows neither keys nor the meaning of a frame.
 Source: RFC 5456 sections 7 and 8.1.1; the schedule of retransmissions is ours.
 """
 
+import math
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -51,13 +51,19 @@ class Outstanding:
     deadline: float
     retransmissions: int = 0
 
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether it was sent again so often that the peer counts as gone."""
+        return self.retransmissions > RETRANSMISSIONS_MAX
 
-class ReliableChannel:
+
+class ReliableSequence:
     """Both directions of a call's sequence of full frames."""
 
     __slots__ = (
-        "_last_vnak_at",
         "_outstanding",
+        "_vnak_answerable_at",
+        "_vnak_sendable_at",
         "acknowledgement_owed",
         "iseqno",
         "oseqno",
@@ -74,7 +80,7 @@ class ReliableChannel:
         self.iseqno = 0
         self.acknowledgement_owed = False
         self._outstanding: deque[Outstanding] = deque()
-        self._last_vnak_at: float | None = None
+        self._vnak_sendable_at = self._vnak_answerable_at = -math.inf
 
     @property
     def outstanding(self) -> int:
@@ -111,6 +117,10 @@ class ReliableChannel:
             self.measure_rtt(now - acknowledged[-1].sent_at)
         return acknowledged
 
+    def drop_outstanding(self) -> None:
+        """Forget what waits for its acknowledgement: nobody will give it."""
+        self._outstanding.clear()
+
     def order_of(self, oseqno: int) -> Order:
         """Place a received oseqno."""
         ahead = (oseqno - self.iseqno) % SEQUENCE_MODULUS
@@ -123,7 +133,7 @@ class ReliableChannel:
         self.iseqno = (self.iseqno + 1) % SEQUENCE_MODULUS
         self.acknowledgement_owed = True
 
-    def has_plausible_sequence(self, oseqno: int, iseqno: int) -> bool:
+    def has_plausible_numbers(self, oseqno: int, iseqno: int) -> bool:
         """Tell whether a peer in this call could have sent these sequence numbers."""
         ahead = (oseqno - self.iseqno) % SEQUENCE_MODULUS
         unacknowledged = (self.oseqno - iseqno) % SEQUENCE_MODULUS
@@ -136,9 +146,9 @@ class ReliableChannel:
 
         Asterisk answers each VNAK with all that is outstanding; two peers can storm.
         """
-        if self._last_vnak_at is not None and now < self._last_vnak_at + self._vnak_gap_s():
+        if now < self._vnak_sendable_at:
             return False
-        self._last_vnak_at = now
+        self._vnak_sendable_at = now + self.retransmission_interval_s()
         return True
 
     def next_deadline(self) -> float | None:
@@ -154,17 +164,19 @@ class ReliableChannel:
             waiting.deadline = now + waiting.interval_s
         return due
 
-    @staticmethod
-    def is_exhausted(waiting: Outstanding) -> bool:
-        """Whether a frame was sent again so often that the peer counts as gone."""
-        return waiting.retransmissions > RETRANSMISSIONS_MAX
+    def answer_vnak(self, iseqno: int, now: float) -> list[Outstanding]:
+        """Return the frames that a VNAK asks for: all from that sequence number on.
 
-    def requested_again(self, iseqno: int) -> Iterator[Outstanding]:
-        """Yield the frames that a VNAK asks for: all from that sequence number on."""
-        for waiting in self._outstanding:
-            behind = (waiting.frame.oseqno - iseqno) % SEQUENCE_MODULUS
-            if behind < SEQUENCE_MODULUS // 2:
-                yield waiting
+        At most once in two round trips, so that two peers cannot storm.
+        """
+        if now < self._vnak_answerable_at:
+            return []
+        self._vnak_answerable_at = now + self.retransmission_interval_s()
+        return [
+            waiting
+            for waiting in self._outstanding
+            if (waiting.frame.oseqno - iseqno) % SEQUENCE_MODULUS < SEQUENCE_MODULUS // 2
+        ]
 
     def measure_rtt(self, sample_s: float) -> None:
         """Smooth one measurement into the round-trip time."""
@@ -178,6 +190,3 @@ class ReliableChannel:
         if self.rtt_s is None:
             return RETRANSMISSION_FIRST_S
         return min(max(_RTT_FACTOR * self.rtt_s, RETRANSMISSION_MIN_S), RETRANSMISSION_MAX_S)
-
-    def _vnak_gap_s(self) -> float:
-        return self.retransmission_interval_s()

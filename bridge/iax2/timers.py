@@ -52,12 +52,10 @@ class Timers:
         """Return the earliest deadline, or None where nothing runs."""
         return min(self._deadlines.values(), default=None)
 
-    def pop_expired(self, now: float) -> list[Timer]:
-        """Remove and return the timers whose deadline has come, earliest first."""
-        expired = sorted(
-            (timer for timer, deadline in self._deadlines.items() if deadline <= now),
-            key=self._deadlines.__getitem__,
-        )
-        for timer in expired:
-            del self._deadlines[timer]
-        return expired
+    def pop_expired(self, now: float) -> Timer | None:
+        """Remove and return the timer that ran out first, None where none has."""
+        timer = min(self._deadlines, key=self._deadlines.__getitem__, default=None)
+        if timer is None or self._deadlines[timer] > now:
+            return None
+        del self._deadlines[timer]
+        return timer

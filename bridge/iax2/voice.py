@@ -11,7 +11,7 @@ from typing import Final
 
 from bridge.iax2.auth import Address
 from bridge.iax2.cipher import MINI_CLEAR_OCTETS, Opener, Sealer, encrypted_octets
-from bridge.iax2.clock import MINI_MODULUS, ReceiveClock
+from bridge.iax2.clock import MINI_MODULUS, TIMESTAMP_MODULUS, ReceiveClock
 from bridge.iax2.constants import Format
 
 FRAME_MS: Final = 20
@@ -21,6 +21,7 @@ FRAME_OCTETS: Final = {Format.ULAW: 160, Format.ALAW: 160, Format.G722: 160, For
 _TIMESTAMP: Final = Struct("!H")
 _FULL_FRAME_EVERY_MS: Final = 0x8000
 _DEVIATION_MAX_MS: Final = 1000
+_JITTER_GAIN: Final = 1 / 16
 
 
 class VoicePath:
@@ -32,19 +33,26 @@ class VoicePath:
         frame_octets: Size of a 20 ms frame in the clear.
         sent, received: Frames; `received` counts believed ones alone.
         dropped_size, dropped_implausible: Mini frames not believed.
+        jitter_ms: Interarrival jitter of the peer's voice (RFC 3550 section 6.4.1).
+        out_of_order: Voice frames older than one that came before.
     """
 
     __slots__ = (
         "_clear_header",
         "_clock",
         "_datagram_octets",
+        "_deviation_ms",
+        "_first_timestamp_ms",
         "_full_frame_period",
         "_started_at",
         "dropped_implausible",
         "dropped_size",
         "format",
         "frame_octets",
+        "jitter_ms",
+        "last_timestamp_ms",
         "opener",
+        "out_of_order",
         "received",
         "route",
         "sealer",
@@ -74,22 +82,22 @@ class VoicePath:
         self._clock = clock
         self._started_at = started_at
         self._full_frame_period = -1
+        self._first_timestamp_ms = self.last_timestamp_ms = self._deviation_ms = 0
+        self.jitter_ms = 0.0
+        self.out_of_order = 0
 
     def elapsed_ms(self, now: float) -> int:
         """Return the call's own timestamp, in milliseconds since its first frame."""
-        return int((now - self._started_at) * 1000)
+        return int((now - self._started_at) * 1000) % TIMESTAMP_MODULUS
 
-    def needs_full_frame(self, timestamp_ms: int) -> bool:
-        """Tell whether voice of that timestamp must go as a full frame; true once a period.
+    def start_period(self, timestamp_ms: int) -> None:
+        """Take note of voice that goes out as a full frame.
 
         The first one is full, and one each 32.768 s: minis carry 16 bits alone, and the RFC
         contradicts itself on which bit counts (0x8000 or 0x10000). This satisfies both.
         """
-        period = timestamp_ms // _FULL_FRAME_EVERY_MS
-        if period == self._full_frame_period:
-            return False
-        self._full_frame_period = period
-        return True
+        self.sent += 1
+        self._full_frame_period = timestamp_ms // _FULL_FRAME_EVERY_MS
 
     def seal(self, payload: bytes, timestamp_ms: int) -> bytes | None:
         """Return an encrypted mini frame ready to send, or None where a full frame is due.
@@ -124,5 +132,29 @@ class VoicePath:
             self.dropped_implausible += 1
             return None
         self._clock.follow(deviation_ms)
-        self.received += 1
+        self._measure(timestamp_ms, deviation_ms)
         return timestamp_ms, body[_TIMESTAMP.size :]
+
+    def take_full_frame(self, timestamp_ms: int, now: float) -> None:
+        """Count voice that came in a full frame, and set the peer's clock by it."""
+        self._clock.set(timestamp_ms, now)
+        self._measure(timestamp_ms, 0)
+
+    @property
+    def lost(self) -> int:
+        """How many of the peer's voice frames did not arrive, judged by timestamps."""
+        if not self.received:
+            return 0
+        span_ms = (self.last_timestamp_ms - self._first_timestamp_ms) % TIMESTAMP_MODULUS
+        return max(span_ms // FRAME_MS + 1 - self.received, 0)
+
+    def _measure(self, timestamp_ms: int, deviation_ms: int) -> None:
+        if not self.received:
+            self._first_timestamp_ms = self.last_timestamp_ms = timestamp_ms
+        self.received += 1
+        if (timestamp_ms - self.last_timestamp_ms) % TIMESTAMP_MODULUS < TIMESTAMP_MODULUS // 2:
+            self.last_timestamp_ms = timestamp_ms
+        else:
+            self.out_of_order += 1
+        self.jitter_ms += _JITTER_GAIN * (abs(deviation_ms - self._deviation_ms) - self.jitter_ms)
+        self._deviation_ms = deviation_ms

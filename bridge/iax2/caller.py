@@ -1,0 +1,153 @@
+"""The caller's handshake: NEW, call token, challenge, encrypted answer, ACCEPT.
+
+NEW travels in clear, so it tells nothing about the call: one fixed extension, no caller.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+from bridge.iax2.auth import Address, ChallengeMemory, derive_key, md5_result
+from bridge.iax2.call import Call, CallServices, Handler
+from bridge.iax2.cipher import Opener, Sealer
+from bridge.iax2.constants import (
+    ANONYMOUS_PRESENTATION,
+    CODEC_PREFERENCE_LETTERS,
+    PROTOCOL_VERSION,
+    AuthMethod,
+    Cause,
+    ElementType,
+    Encryption,
+    Format,
+    FrameType,
+    IaxSubclass,
+)
+from bridge.iax2.elements import InformationElements, parse_elements_untrusted
+from bridge.iax2.errors import FrameError
+from bridge.iax2.events import CallAccepted, EndReason
+from bridge.iax2.frames import FullFrame
+from bridge.iax2.states import Input
+from bridge.iax2.timers import AUTHENTICATION_S, SETUP_S, Timer
+
+_CHALLENGE_MAX_OCTETS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CallProfile:
+    """What every call of a link has in common; nothing in it is about one call.
+
+    Attributes:
+        username: Ours at the peer, sent in clear.
+        secret: Shared with the peer; never sent.
+        called_number: The single extension that takes all encrypted calls, sent in clear.
+        formats: The link's media formats in order of preference, of one frame size.
+        challenges: Memory of the peer's challenges, shared by all calls of the link.
+        setup_timeout_s: From NEW to ANSWER.
+        first_timestamp_ms: Where the call's timestamps start; 0 but in tests of their wrap.
+    """
+
+    username: str
+    secret: bytes = field(repr=False)
+    called_number: str
+    formats: tuple[Format, ...]
+    challenges: ChallengeMemory
+    setup_timeout_s: float = SETUP_S
+    first_timestamp_ms: int = 0
+
+
+class CallerCall(Call):
+    """A call that this side places."""
+
+    def __init__(
+        self, services: CallServices, call_number: int, address: Address, profile: CallProfile
+    ) -> None:
+        super().__init__(services, call_number, address)
+        self._profile = profile
+        self._token_taken = False
+
+    def place(self, now: float) -> None:
+        """Send the first NEW, which asks for a call token."""
+        self._advance(Input.PLACE)
+        self._timers.start(Timer.SETUP, now + self._profile.setup_timeout_s)
+        self._send_new(b"", now)
+
+    def _send_new(self, token: bytes, now: float) -> None:
+        self._channel.start(now, self._profile.first_timestamp_ms)
+        elements = new_elements(self._profile, token)
+        self._send(FrameType.IAX, IaxSubclass.NEW, elements.encode(), now=now)
+
+    def _on_calltoken(self, frame: FullFrame, now: float) -> None:
+        """Send NEW again with the token, once, with sequence and timestamps from the start."""
+        token = parse_elements_untrusted(frame.data).get(ElementType.CALLTOKEN)
+        if not token or self._token_taken:
+            raise FrameError("CALLTOKEN without a token, or a second one")
+        self._token_taken = True
+        self._advance(Input.RECEIVE_CALLTOKEN)
+        self._send_new(token, now)
+
+    def _on_authreq(self, frame: FullFrame, now: float) -> None:
+        elements = parse_elements_untrusted(frame.data)
+        challenge = elements.get(ElementType.CHALLENGE)
+        methods = elements.uint(ElementType.AUTHMETHODS, 2) or 0
+        encryption = elements.uint(ElementType.ENCRYPTION, 2) or 0
+        if not (methods & AuthMethod.MD5 and encryption & Encryption.AES128):
+            self._hang_up(EndReason.DOWNGRADE, now, Cause.FACILITY_REJECTED)
+        elif not challenge or len(challenge) > _CHALLENGE_MAX_OCTETS:
+            self._hang_up(EndReason.PROTOCOL_ERROR, now, Cause.INVALID_IE_CONTENTS)
+        elif not self._profile.challenges.is_new(challenge):
+            self._hang_up(EndReason.REPLAYED_CHALLENGE, now, Cause.CALL_REJECTED)
+        else:
+            self._authenticate(challenge, now)
+
+    def _authenticate(self, challenge: bytes, now: float) -> None:
+        """Encrypt from here on; the answer to the challenge is the first encrypted frame."""
+        secret = self._profile.secret
+        key = derive_key(challenge, secret)
+        self._channel.encrypt_with(Sealer(key, self._services.entropy), Opener(key))
+        self._advance(Input.RECEIVE_AUTHREQ)
+        self._timers.start(Timer.AUTHENTICATION, now + AUTHENTICATION_S)
+        elements = InformationElements.of((ElementType.MD5_RESULT, md5_result(challenge, secret)))
+        self._send(FrameType.IAX, IaxSubclass.AUTHREP, elements.encode(), now=now)
+
+    def _on_accept(self, frame: FullFrame, now: float) -> None:
+        elements = parse_elements_untrusted(frame.data)
+        accepted = elements.uint(ElementType.FORMAT, 4)
+        if accepted not in self._profile.formats:
+            self._hang_up(EndReason.PROTOCOL_ERROR, now, Cause.BEARER_CAPABILITY_NOT_AVAILABLE)
+            return
+        self._advance(Input.RECEIVE_ACCEPT)
+        self._timers.stop(Timer.AUTHENTICATION)
+        self._start_voice(Format(accepted), now)
+        self._services.emit(CallAccepted(self, Format(accepted)))
+
+    HANDLERS: ClassVar[Mapping[Input, Handler]] = {
+        **Call.HANDLERS,
+        Input.RECEIVE_CALLTOKEN: _on_calltoken,
+        Input.RECEIVE_AUTHREQ: _on_authreq,
+        Input.RECEIVE_ACCEPT: _on_accept,
+    }
+
+
+def new_elements(profile: CallProfile, token: bytes) -> InformationElements:
+    """Return the elements of NEW: the least that Asterisk accepts, and equal for each call.
+
+    Left out on purpose, since NEW is in clear: calling number, ANI, name, context, language, DNID,
+    RDNIS, date and time, variables.
+
+    Source: RFC 5456 section 6.2.2; the order is Asterisk's.
+    """
+    preferences = "".join(CODEC_PREFERENCE_LETTERS[choice] for choice in profile.formats)
+    capability = sum(profile.formats)
+    return InformationElements.of(
+        (ElementType.VERSION, (PROTOCOL_VERSION, 2)),
+        (ElementType.CALLED_NUMBER, profile.called_number),
+        (ElementType.CODEC_PREFS, preferences),
+        (ElementType.CALLINGPRES, (ANONYMOUS_PRESENTATION, 1)),
+        (ElementType.CALLINGTON, (0, 1)),
+        (ElementType.CALLINGTNS, (0, 2)),
+        (ElementType.USERNAME, profile.username),
+        (ElementType.ENCRYPTION, (Encryption.AES128, 2)),
+        (ElementType.FORMAT, (profile.formats[0], 4)),
+        (ElementType.CAPABILITY, (capability, 4)),
+        (ElementType.CALLTOKEN, token),
+    )

@@ -1,0 +1,213 @@
+"""The full frames of one call on the wire: numbered, encrypted, judged and counted.
+
+Owns call numbers, sequence, timestamps and keys. Knows nothing of states or handshakes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeGuard
+
+from bridge.iax2.auth import Address
+from bridge.iax2.cipher import Opener, Sealer
+from bridge.iax2.clock import TIMESTAMP_MODULUS, ReceiveClock
+from bridge.iax2.constants import CALL_NUMBER_NONE, FrameType, IaxSubclass
+from bridge.iax2.errors import FrameError
+from bridge.iax2.frames import FullFrame, parse_frame_untrusted
+from bridge.iax2.keys import ReceiveKeys
+from bridge.iax2.plausibility import is_echo, is_plausible
+from bridge.iax2.reliability import Outstanding, ReliableSequence
+
+_IAX_SUBCLASSES: Final = frozenset(IaxSubclass)
+
+
+@dataclass(slots=True)
+class ChannelStatistics:
+    """Counts of full frames as seen on the wire; voice is counted in VoicePath."""
+
+    sent_encrypted: int = 0
+    sent_clear: int = 0
+    received_encrypted: int = 0
+    received_clear: int = 0
+    retransmitted: int = 0
+    dropped_clear: int = 0
+    dropped_implausible: int = 0
+    dropped_malformed: int = 0
+    dropped_out_of_order: int = 0
+    dropped_illegal: int = 0
+
+
+class FrameChannel:
+    """Both directions of a call's full frames.
+
+    Attributes:
+        peer_call_number: The peer's, 0 until its first frame told it.
+        sequence: What is numbered, acknowledged and sent again.
+        clock: The peer's timestamps.
+        statistics: What was seen.
+    """
+
+    def __init__(
+        self, call_number: int, address: Address, transmit: Callable[[bytes, Address], None]
+    ) -> None:
+        self.call_number = call_number
+        self.address = address
+        self.peer_call_number = CALL_NUMBER_NONE
+        self.sequence = ReliableSequence()
+        self.clock = ReceiveClock()
+        self.statistics = ChannelStatistics()
+        self.sealer: Sealer | None = None
+        self.keys: ReceiveKeys | None = None
+        self._transmit = transmit
+        self._started_at = 0.0
+        self._last_timestamp_ms = 0
+
+    def start(self, now: float, first_timestamp_ms: int = 0) -> None:
+        """Begin, or begin anew after a call token: timestamps and sequence from the start."""
+        self._started_at = now - first_timestamp_ms / 1000
+        self._last_timestamp_ms = first_timestamp_ms
+        self.sequence.reset()
+
+    @property
+    def started_at(self) -> float:
+        """When timestamp 0 was."""
+        return self._started_at
+
+    def learn_peer(self, frame: FullFrame, now: float) -> None:
+        """Take the peer's call number and time from the first frame of its own."""
+        self.peer_call_number = frame.source_call_number
+        self.clock.set(frame.timestamp_ms, now)
+
+    def encrypt_with(self, sealer: Sealer, opener: Opener) -> None:
+        """Encrypt from now on everything that is sent, and believe nothing else received."""
+        self.sealer = sealer
+        self.keys = ReceiveKeys(opener)
+
+    def send(
+        self,
+        frame_type: int,
+        subclass: int,
+        data: bytes = b"",
+        *,
+        now: float,
+        timestamp_ms: int | None = None,
+        tag: object = None,
+    ) -> None:
+        """Send a frame that is retransmitted until acknowledged; `tag` comes back then.
+
+        `timestamp_ms` is given for voice and for echoes, and drawn from the clock otherwise.
+        """
+        if timestamp_ms is None:
+            timestamp_ms = self._next_timestamp_ms(now)
+        frame = self._frame(frame_type, subclass, timestamp_ms, data)
+        self.sequence.record(frame, self.sealer, now, tag)
+        self._put(frame, self.sealer)
+
+    def send_unsequenced(self, subclass: IaxSubclass, now: float) -> None:
+        """Send a VNAK or INVAL."""
+        timestamp_ms = self._next_timestamp_ms(now)
+        self._put(self._frame(FrameType.IAX, subclass, timestamp_ms), self.sealer)
+
+    def acknowledge(self, frame: FullFrame) -> None:
+        """Send an ACK, which echoes the frame's timestamp."""
+        self.sequence.acknowledgement_owed = False
+        ack = self._frame(FrameType.IAX, IaxSubclass.ACK, frame.timestamp_ms)
+        self._put(ack, self.sealer)
+
+    def retransmit(self, waiting: Outstanding) -> None:
+        """Send a frame again: R bit, current iseqno, fresh padding, the key of its first time.
+
+        Source: Asterisk issue 14607 for the key.
+        """
+        frame = waiting.frame
+        self.statistics.retransmitted += 1
+        again = FullFrame(
+            frame.source_call_number,
+            self.peer_call_number,
+            frame.timestamp_ms,
+            frame.oseqno,
+            self.sequence.iseqno,
+            frame.frame_type,
+            frame.subclass,
+            frame.data,
+            retransmission=True,
+        )
+        self._put(again, waiting.sealer)
+
+    def open(self, datagram: bytes, now: float) -> FullFrame | None:
+        """Return the frame of a datagram where it is believed, else None: counted."""
+        if self.keys is None:
+            return self._open_clear(datagram)
+        frame = self.keys.open(datagram, lambda frame: self.judges_plausible(frame, now))
+        if frame is None:
+            self._count_unbelieved(datagram)
+            return None
+        self.statistics.received_encrypted += 1
+        if not is_echo(frame):
+            self.clock.follow(self.clock.deviation_ms(frame.timestamp_ms, now))
+        return frame
+
+    def judges_plausible(self, frame: FullFrame, now: float) -> bool:
+        """Tell whether a decrypted frame can belong to this call now."""
+        return is_plausible(frame, self.sequence, self.clock, self._last_timestamp_ms, now)
+
+    def _open_clear(self, datagram: bytes) -> FullFrame | None:
+        try:
+            frame = parse_frame_untrusted(datagram)
+        except FrameError:
+            frame = None
+        if not isinstance(frame, FullFrame):
+            self.statistics.dropped_malformed += 1
+            return None
+        self.statistics.received_clear += 1
+        return frame
+
+    def _count_unbelieved(self, datagram: bytes) -> None:
+        """Tell a frame in clear from garbage; a retransmitted AUTHREQ is honest."""
+        try:
+            frame = parse_frame_untrusted(datagram)
+        except FrameError:
+            self.statistics.dropped_malformed += 1
+            return
+        if self._looks_clear(frame):
+            self.statistics.dropped_clear += frame.subclass != IaxSubclass.AUTHREQ
+        else:
+            self.statistics.dropped_implausible += 1
+
+    def _looks_clear(self, frame: object) -> TypeGuard[FullFrame]:
+        return (
+            isinstance(frame, FullFrame)
+            and frame.frame_type == FrameType.IAX
+            and frame.subclass in _IAX_SUBCLASSES
+            and self.sequence.has_plausible_numbers(frame.oseqno, frame.iseqno)
+        )
+
+    def _frame(
+        self, frame_type: int, subclass: int, timestamp_ms: int, data: bytes = b""
+    ) -> FullFrame:
+        return FullFrame(
+            self.call_number,
+            self.peer_call_number,
+            timestamp_ms,
+            self.sequence.oseqno,
+            self.sequence.iseqno,
+            frame_type,
+            subclass,
+            data,
+        )
+
+    def _put(self, frame: FullFrame, sealer: Sealer | None) -> None:
+        if sealer is None:
+            self.statistics.sent_clear += 1
+            self._transmit(frame.encode(), self.address)
+        else:
+            self.statistics.sent_encrypted += 1
+            self._transmit(sealer.seal_full(frame.encode()), self.address)
+
+    def _next_timestamp_ms(self, now: float) -> int:
+        """Return a timestamp that no earlier frame of ours carried."""
+        elapsed_ms = int((now - self._started_at) * 1000) % TIMESTAMP_MODULUS
+        ahead_ms = (elapsed_ms - self._last_timestamp_ms) % TIMESTAMP_MODULUS
+        if ahead_ms == 0 or ahead_ms > TIMESTAMP_MODULUS // 2:
+            elapsed_ms = (self._last_timestamp_ms + 1) % TIMESTAMP_MODULUS
+        self._last_timestamp_ms = elapsed_ms
+        return elapsed_ms

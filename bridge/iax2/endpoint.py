@@ -1,0 +1,267 @@
+"""The endpoint: one IAX2 socket's worth of calls, without the socket.
+
+In: `receive_datagram`, `handle_timeout` and commands on calls, each with `now`. Out: drain
+`poll_transmit` and `poll_event` after every input, and come back at `next_timeout`.
+
+A source that has not proven its address by a call token costs no state here.
+"""
+
+import os
+from collections import Counter, deque
+from collections.abc import Iterable
+from heapq import heappop, heappush
+from itertools import count
+from typing import Final, NamedTuple
+
+from bridge.iax2.auth import Address, CallTokens
+from bridge.iax2.call import Call
+from bridge.iax2.call_numbers import CallNumbers
+from bridge.iax2.callee import CalleeCall, User
+from bridge.iax2.caller import CallerCall, CallProfile
+from bridge.iax2.cipher import Entropy
+from bridge.iax2.constants import (
+    CALL_NUMBER_NONE,
+    CALL_NUMBER_STATELESS,
+    Cause,
+    ElementType,
+    Encryption,
+    FrameType,
+    IaxSubclass,
+)
+from bridge.iax2.elements import InformationElements, parse_elements_untrusted
+from bridge.iax2.errors import FrameError, LocalProtocolError
+from bridge.iax2.events import Event
+from bridge.iax2.frames import FULL_HEADER_OCTETS, FullFrame, parse_frame_untrusted
+from bridge.iax2.states import State
+
+UNAUTHENTICATED_PER_SOURCE_MAX: Final = 8
+UNAUTHENTICATED_MAX: Final = 512
+CALLS_MAX: Final = 4096
+
+_AMPLIFICATION_NUMERATOR: Final = 3
+_AMPLIFICATION_DENOMINATOR: Final = 2
+_CALL_NUMBER_MASK: Final = 0x7FFF
+
+
+class Transmit(NamedTuple):
+    """A datagram to send."""
+
+    data: bytes
+    address: Address
+
+
+class Endpoint:
+    """All calls of one socket, both roles.
+
+    Args:
+        users: Peers that may call us; none by default.
+        entropy: Source of all randomness; the system's unless a test seeds it.
+
+    Attributes:
+        dropped: Counts of datagrams that belong to no call, by reason.
+    """
+
+    def __init__(self, users: Iterable[User] = (), entropy: Entropy = os.urandom) -> None:
+        self.entropy = entropy
+        self.dropped: Counter[str] = Counter()
+        self._users = {user.username: user for user in users}
+        self._tokens = CallTokens(entropy)
+        self._numbers = CallNumbers(entropy)
+        self._calls: dict[int, Call] = {}
+        self._by_peer: dict[tuple[Address, int], Call] = {}
+        self._transmits: deque[Transmit] = deque()
+        self._events: deque[Event] = deque()
+        self._deadlines: list[tuple[float, int, Call]] = []
+        self._scheduled: dict[Call, float] = {}
+        self._order = count()
+
+    @property
+    def live_calls(self) -> int:
+        """How many calls are not over; those that linger for late frames do not count."""
+        return sum(call.state is not State.ENDED for call in self._calls.values())
+
+    @property
+    def call_numbers_taken(self) -> int:
+        """How many local call numbers are in use or at rest."""
+        return self._numbers.taken
+
+    def place_call(self, profile: CallProfile, address: Address, now: float) -> Call:
+        """Start a call; how it goes is told by events.
+
+        Raises:
+            LocalProtocolError: too many calls, or no call number is free.
+        """
+        call = CallerCall(self, self._new_call_number(now), address, profile)
+        self._calls[call.call_number] = call
+        call.place(now)
+        return call
+
+    def receive_datagram(self, data: bytes, address: Address, now: float) -> None:
+        """Take whatever the socket received; never raises for what a peer sent."""
+        try:
+            if data[:1] >= b"\x80":
+                self._receive_full(data, address, now)
+            else:
+                self._receive_mini(data, address, now)
+        except FrameError:
+            self.dropped["malformed"] += 1
+
+    def handle_timeout(self, now: float) -> None:
+        """Serve every call whose deadline has come."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            deadline, _, call = heappop(self._deadlines)
+            if self._scheduled.get(call) == deadline:
+                del self._scheduled[call]
+                call.handle_timeout(now)
+
+    def next_timeout(self) -> float | None:
+        """Return when `handle_timeout` is due, None where nothing waits."""
+        while self._deadlines:
+            deadline, _, call = self._deadlines[0]
+            if self._scheduled.get(call) == deadline:
+                return deadline
+            heappop(self._deadlines)
+        return None
+
+    def poll_transmit(self) -> Transmit | None:
+        """Return the next datagram to send, None when all are taken."""
+        return self._transmits.popleft() if self._transmits else None
+
+    def poll_event(self) -> Event | None:
+        """Return the next event, None when all are taken."""
+        return self._events.popleft() if self._events else None
+
+    def transmit(self, datagram: bytes, address: Address) -> None:
+        """Queue a datagram (for calls)."""
+        self._transmits.append(Transmit(datagram, address))
+
+    def emit(self, event: Event) -> None:
+        """Queue an event (for calls)."""
+        self._events.append(event)
+
+    def reschedule(self, call: Call) -> None:
+        """Take a call's next deadline into the order (for calls)."""
+        deadline = call.next_deadline()
+        if deadline is None:
+            self._scheduled.pop(call, None)
+        elif self._scheduled.get(call) != deadline:
+            self._scheduled[call] = deadline
+            heappush(self._deadlines, (deadline, next(self._order), call))
+
+    def learn_peer(self, call: Call) -> None:
+        """Route a peer's frames by its call number (for calls)."""
+        self._by_peer[call.address, call.peer_call_number] = call
+
+    def forget(self, call: Call, now: float) -> None:
+        """Release a call that is over (for calls)."""
+        del self._calls[call.call_number]
+        peer = (call.address, call.peer_call_number)
+        if self._by_peer.get(peer) is call:
+            del self._by_peer[peer]
+        self._numbers.release(call.call_number, now)
+
+    def _receive_full(self, data: bytes, address: Address, now: float) -> None:
+        if len(data) < FULL_HEADER_OCTETS:
+            raise FrameError("shorter than the header of a full frame")
+        source = int.from_bytes(data[:2], "big") & _CALL_NUMBER_MASK
+        destination = int.from_bytes(data[2:4], "big") & _CALL_NUMBER_MASK
+        if destination in (CALL_NUMBER_NONE, CALL_NUMBER_STATELESS):
+            self._receive_out_of_call(data, address, now)
+            return
+        call = self._calls.get(destination)
+        if call is None or call.address != address:
+            self.dropped["no such call"] += 1
+        elif source not in (call.peer_call_number, CALL_NUMBER_STATELESS) and (
+            call.peer_call_number != CALL_NUMBER_NONE
+        ):
+            self.dropped["another call number"] += 1
+        else:
+            call.receive(data, now)
+
+    def _receive_mini(self, data: bytes, address: Address, now: float) -> None:
+        call = self._by_peer.get((address, int.from_bytes(data[:2], "big")))
+        if call is None:
+            self.dropped["no such call"] += 1
+        else:
+            call.receive_voice(data, now)
+
+    def _receive_out_of_call(self, data: bytes, address: Address, now: float) -> None:
+        frame = parse_frame_untrusted(data)
+        if not isinstance(frame, FullFrame) or frame.frame_type != FrameType.IAX:
+            raise FrameError("no IAX frame outside a call")
+        if (address, frame.source_call_number) in self._by_peer:
+            return  # a NEW sent again: the reply to it is sent again by its own timer
+        match frame.subclass:
+            case IaxSubclass.NEW:
+                self._receive_new(frame, len(data), address, now)
+            case IaxSubclass.POKE:
+                self._reply(frame, IaxSubclass.PONG, InformationElements(), len(data), address)
+            case _:
+                self.dropped["outside a call"] += 1
+
+    def _receive_new(self, frame: FullFrame, octets: int, address: Address, now: float) -> None:
+        elements = parse_elements_untrusted(frame.data)
+        token = elements.get(ElementType.CALLTOKEN) or b""
+        if not self._users:
+            self.dropped["no calls are taken"] += 1
+        elif not token:
+            reply = InformationElements.of(
+                (ElementType.CALLTOKEN, self._tokens.issue(address, now))
+            )
+            self._reply(frame, IaxSubclass.CALLTOKEN, reply, octets, address)
+        elif not self._tokens.verify(token, address, now):
+            self.dropped["invalid call token"] += 1
+        elif not (elements.uint(ElementType.ENCRYPTION, 2) or 0) & Encryption.AES128:
+            reply = InformationElements.of((ElementType.CAUSECODE, (Cause.FACILITY_REJECTED, 1)))
+            self._reply(frame, IaxSubclass.REJECT, reply, octets, address)
+        elif self._is_crowded(address):
+            self.dropped["too many unauthenticated calls"] += 1
+        else:
+            self._challenge(frame, elements, address, now)
+
+    def _challenge(
+        self, frame: FullFrame, elements: InformationElements, address: Address, now: float
+    ) -> None:
+        user = self._users.get(elements.text(ElementType.USERNAME) or "")
+        try:
+            call_number = self._new_call_number(now)
+        except LocalProtocolError:
+            self.dropped["too many calls"] += 1
+            return
+        call = CalleeCall(self, call_number, address, user)
+        self._calls[call_number] = call
+        call.challenge(frame, elements, now)
+
+    def _is_crowded(self, address: Address) -> bool:
+        waiting = [call for call in self._calls.values() if call.state is State.AUTHREQ_SENT]
+        from_source = sum(call.address[0] == address[0] for call in waiting)
+        return len(waiting) >= UNAUTHENTICATED_MAX or from_source >= UNAUTHENTICATED_PER_SOURCE_MAX
+
+    def _reply(
+        self,
+        frame: FullFrame,
+        subclass: IaxSubclass,
+        elements: InformationElements,
+        octets: int,
+        address: Address,
+    ) -> None:
+        """Answer without state, and never with more than one and a half times the question."""
+        reply = FullFrame(
+            CALL_NUMBER_STATELESS,
+            frame.source_call_number,
+            frame.timestamp_ms,
+            0,
+            (frame.oseqno + 1) & 0xFF,
+            FrameType.IAX,
+            subclass,
+            elements.encode(),
+        ).encode()
+        if len(reply) * _AMPLIFICATION_DENOMINATOR > octets * _AMPLIFICATION_NUMERATOR:
+            self.dropped["question too short for its answer"] += 1
+        else:
+            self.transmit(reply, address)
+
+    def _new_call_number(self, now: float) -> int:
+        if len(self._calls) >= CALLS_MAX:
+            raise LocalProtocolError(f"{CALLS_MAX} calls are the limit of an endpoint")
+        return self._numbers.allocate(now)
