@@ -10,6 +10,7 @@
  *     block 8 = D(C8) xor C7          C9 = E(block 9 xor C8)
  *
  * Messages on the control socket (SOCK_SEQPACKET), each: type, 0, port (16), IPv4 address (32), then
+ *   'R' to Python: the socket is bound (address 0)
  *   'F' to Python: a full frame that came from that address
  *   'S' from Python: a datagram to send to that address
  *   'M' from Python: peer call number (16), our call number (16), key (16 octets); big-endian
@@ -201,15 +202,21 @@ static void return_mini(struct peer *peer, const uint8_t *mini, uint64_t arrived
 
 /* --- the link --- */
 
-static void to_python(const uint8_t *datagram, size_t octets, const struct sockaddr_in *source)
+static void to_python(char kind, const uint8_t *datagram, size_t octets,
+                      const struct sockaddr_in *source)
 {
-    uint8_t header[HEADER_OCTETS] = {'F'};
+    uint8_t header[HEADER_OCTETS] = {(uint8_t)kind};
     memcpy(header + 2, &source->sin_port, 2);
     memcpy(header + 4, &source->sin_addr, 4);
     struct iovec parts[] = {{header, sizeof header}, {(void *)datagram, octets}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    counts.full++;
     sendmsg(control_fd, &message, MSG_NOSIGNAL);
+}
+
+static void take_full(const uint8_t *datagram, size_t octets, const struct sockaddr_in *source)
+{
+    counts.full++;
+    to_python('F', datagram, octets, source);
 }
 
 static void take_datagram(const uint8_t *datagram, size_t octets, const struct sockaddr_in *source,
@@ -219,7 +226,7 @@ static void take_datagram(const uint8_t *datagram, size_t octets, const struct s
     if (octets < HEADER_OCTETS)
         counts.other_size++;
     else if (datagram[0] & 0x80)
-        to_python(datagram, octets, source);
+        take_full(datagram, octets, source);
     else if (octets != MINI_OCTETS)
         counts.other_size++;
     else if (!peer)
@@ -362,6 +369,7 @@ int main(int count, char **values)
     if (!address || control_fd <= 0)
         return 2;
     open_link(address);
+    to_python('R', NULL, 0, &(struct sockaddr_in){0});
     struct pollfd ready[] = {{.fd = link_fd, .events = POLLIN}, {.fd = control_fd, .events = POLLIN}};
     for (bool attended = true; attended;) {
         poll(ready, 2, -1);

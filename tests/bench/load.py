@@ -1,0 +1,79 @@
+"""Runs the load generator (load.c) and reads what it reports, line by line."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from tests.bench.tools import Tools
+from tests.lab import LabError
+
+NUMBER_PREFIX = "9555"
+"""Calls are made to 9555 and four digits of the call's index: the far end receives 555xxxx."""
+
+LOCAL_HOST = "127.0.0.31"
+SIP_PORT = 5060
+
+Watcher = Callable[[str], None]
+"""Is told each event's name at once: "window_begin", "window_end"."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """What to place on a gateway; either `hold_s` for each call, or one window for all."""
+
+    calls: int
+    rate_per_s: float
+    hold_s: float = 0.0
+    window_s: float = 0.0
+    settle_s: float = 2.0
+    media: bool = True
+    connected: bool = False
+
+    def arguments(self) -> list[str]:
+        """The command line of load.c."""
+        timing = (
+            ["--window", str(self.window_s), "--settle", str(self.settle_s)]
+            if self.window_s
+            else ["--hold", str(self.hold_s)]
+        )
+        flags = ["--no-media"] * (not self.media) + ["--connected"] * self.connected
+        return ["--calls", str(self.calls), "--rate", str(self.rate_per_s), *timing, *flags]
+
+
+def _ignore(_event: str) -> None:
+    pass
+
+
+def run_load(
+    tools: Tools, gateway: str, plan: LoadPlan, watch: Watcher = _ignore
+) -> MappingProxyType[str, Any]:
+    """Places a load on the gateway at "host:port" and returns load.c's result object.
+
+    Raises:
+        LabError: The load generator ended without a result.
+    """
+    command = [str(tools.load), "--gateway", gateway, "--local", f"{LOCAL_HOST}:{SIP_PORT}"]
+    command += ["--prefix", NUMBER_PREFIX, *plan.arguments()]
+    result: dict[str, Any] = {}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            for line in process.stdout or ():
+                event = json.loads(line)
+                if event["event"] == "result":
+                    result = event
+                else:
+                    watch(event["event"])
+        finally:
+            process.terminate()  # it has ended already, unless we were interrupted
+    if not result:
+        raise LabError(f"the load generator failed with status {process.returncode}")
+    del result["event"]
+    return MappingProxyType(result)
+
+
+def failures(result: MappingProxyType[str, Any]) -> dict[str, int]:
+    """The calls that did not end as planned, by what happened to them."""
+    return {name: n for name, n in result["endings"].items() if n and name != "normal"}
