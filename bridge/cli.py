@@ -156,8 +156,8 @@ def _keygen(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     write_new_secret(arguments.output)
     sys.stderr.write(
-        f"wrote {arguments.output} (mode 600): name it as `secret: {{file: FILE}}` of the link, and "
-        "give the same secret to the far end\n"
+        f"wrote {arguments.output} (mode 600): name it as `secret: {{file: FILE}}` of the link, "
+        "and give the same secret to the far end\n"
     )
     return EXIT_OK
 

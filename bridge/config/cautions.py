@@ -22,6 +22,8 @@ def cautions(configuration: Configuration) -> Iterator[Caution]:
     for name, link in configuration.links.items():
         yield from _of_secret(("links", name, "secret"), link)
         yield from _of_dialing(("links", name, "dialing"), link)
+        if ":" in link.peer.host and ":" not in configuration.iax.bind.host:
+            yield ("links", name, "peer"), 'IPv6, but iax.bind is IPv4 only: bind to "[::]:4569"'
     yield from _of_shared_secrets(configuration)
     for index, route in enumerate(configuration.dialplan):
         yield from _of_route(("dialplan", index), route, configuration.links[route.link])

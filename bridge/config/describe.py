@@ -51,7 +51,7 @@ def _phones(configuration: Configuration) -> DescribedSection:
     rows = (
         ("Listens on", ", ".join(map(str, sip.listen))),
         ("May call", f"{allowed} (no password asked)" if sip.allow else allowed),
-        ("Audio", f"UDP {sip.rtp_ports}, {sip.rtp_ports.pairs} calls at once, from {media}"),
+        ("Audio", f"UDP {sip.rtp_ports}, room for {sip.rtp_ports.pairs} calls, from {media}"),
         ("Timeouts", f"{sip.rtp_timeout_s:g} s without audio, {sip.hold_timeout_s:g} s on hold"),
         ("Tones", f"as in {sip.tones}"),
         ("IAX2 from", str(configuration.iax.bind)),
