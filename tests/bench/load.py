@@ -2,9 +2,8 @@
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from tests.bench.tools import Tools
@@ -49,7 +48,7 @@ def _ignore(_event: str) -> None:
 
 def run_load(
     tools: Tools, gateway: str, plan: LoadPlan, watch: Watcher = _ignore
-) -> MappingProxyType[str, Any]:
+) -> Mapping[str, Any]:
     """Places a load on the gateway at "host:port" and returns load.c's result object.
 
     Raises:
@@ -71,9 +70,9 @@ def run_load(
     if not result:
         raise LabError(f"the load generator failed with status {process.returncode}")
     del result["event"]
-    return MappingProxyType(result)
+    return result
 
 
-def failures(result: MappingProxyType[str, Any]) -> dict[str, int]:
+def failures(result: Mapping[str, Any]) -> dict[str, int]:
     """The calls that did not end as planned, by what happened to them."""
     return {name: n for name, n in result["endings"].items() if n and name != "normal"}

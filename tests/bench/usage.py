@@ -57,24 +57,31 @@ def udp_drops() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """CPU time at one moment; the difference of two tells what a time between them cost."""
+    """CPU time at one moment; the difference of two tells what a time between them cost.
+
+    `waited_s` grows while any task on the machine, stranger or not, waits for a core.
+    """
 
     at_s: float
     cpu_s: float
-    machine_busy_s: float
+    waited_s: float
 
     @classmethod
     def now(cls, pid: int) -> Self:
-        """Reads the clocks of a process tree and of the whole machine."""
-        busy_s = _machine_busy_s()
-        return cls(time.monotonic(), cpu_s(process_tree(pid)), busy_s)
+        """Reads the clocks of a process tree and how crowded the whole machine is."""
+        return cls(time.monotonic(), cpu_s(process_tree(pid)), _waited_s())
 
 
-def _machine_busy_s() -> float:
-    """CPU time of everything on the machine, so that strangers' load shows in the figures."""
-    fields = (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:]
-    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[:8])
-    return (user + nice + system + irq + softirq + steal) / 100
+def _waited_s() -> float:
+    """Time in which some task of the machine waited for a core; nan where the kernel is silent.
+
+    Source: Linux Documentation/accounting/psi.rst.
+    """
+    try:
+        some = (_PROC / "pressure/cpu").read_text().split("\n", 1)[0]
+    except OSError:
+        return float("nan")
+    return int(some.rpartition("total=")[2]) / 1e6
 
 
 def _kilobytes(path: Path, name: str) -> int:

@@ -1,0 +1,135 @@
+"""One measurement: a gateway, a number of calls, a window of time, and what it cost."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tests.bench.far_end_process import FarEndProcess
+from tests.bench.gateways import Gateway
+from tests.bench.load import LoadPlan, failures, run_load
+from tests.bench.tools import Tools
+from tests.bench.usage import Usage, process_tree, pss_octets, udp_drops
+
+SET_UP_RATE_PER_S: Final = 25.0
+_WARM_UP: Final = LoadPlan(calls=2, rate_per_s=10, hold_s=1.0)
+_IDLE_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What was measured; delays in milliseconds, memory in octets.
+
+    `crowding` is the share of the window in which some task on the machine waited for a core: at 1
+    the load, the far end or a stranger held the gateway up, and delay and loss say little.
+    """
+
+    gateway: str
+    calls: int
+    established: int
+    window_s: float
+    cpu_ms_per_call_s: float
+    idle_cpu_percent: float
+    idle_memory: int
+    memory_per_call: float
+    crowding: float
+    udp_drops: int
+    failures: dict[str, int]
+    load: dict[str, Any] = field(repr=False)
+    far_end: dict[str, Any] = field(repr=False)
+
+    @property
+    def loss(self) -> float:
+        """Share of the frames that phones sent and never got back."""
+        media = self.load["media"]
+        return media["lost"] / media["sent"] if media["sent"] else 1.0
+
+    def delay_ms(self, direction: str, quantile: str) -> float | None:
+        """One-way delay, of `phone_to_link` or `link_to_phone`, "p50" or "p99"."""
+        delays = self.load["media"][f"{direction}_ms"]
+        return None if delays is None else float(delays[quantile])
+
+
+class _Window:
+    """Reads the gateway's clocks when the load generator says that its window begins and ends."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._drops = 0
+        self.begin: Usage | None = None
+        self.end: Usage | None = None
+        self.memory = 0
+        self.udp_drops = 0
+
+    def watch(self, event: str) -> None:
+        usage = Usage.now(self._pid)
+        if event == "window_begin":
+            self.begin, self._drops = usage, udp_drops()
+        elif event == "window_end":
+            self.end = usage
+            self.udp_drops = udp_drops() - self._drops
+            self.memory = pss_octets(process_tree(self._pid))
+
+
+def measure(
+    make_gateway: Callable[[], Gateway], tools: Tools, calls: int, window_s: float, flags: list[str]
+) -> Point:
+    """Starts far end and gateway anew, loads them, and reads the gateway's cost in the window.
+
+    A few calls go first, so that what a gateway loads or allocates once is not laid on the calls.
+
+    Args:
+        make_gateway: Makes the gateway; it is started and stopped here.
+        tools: The compiled programs.
+        calls: How many at once, each with 50 frames/s both ways.
+        window_s: How long to measure once all are up.
+        flags: Options of the far end.
+    """
+    with FarEndProcess(tools, flags) as far_end, make_gateway() as gateway:
+        run_load(tools, gateway.sip_address, _WARM_UP)
+        idle_percent = _idle_cpu_percent(gateway.pid)
+        idle_memory = pss_octets(process_tree(gateway.pid))
+        window = _Window(gateway.pid)
+        plan = LoadPlan(calls, rate_per_s=SET_UP_RATE_PER_S, window_s=window_s)
+        load = run_load(tools, gateway.sip_address, plan, window.watch)
+        far = far_end.finish()
+    return _point(gateway.name, plan, window, (idle_percent, idle_memory), (load, far))
+
+
+def _point(
+    name: str,
+    plan: LoadPlan,
+    window: _Window,
+    idle: tuple[float, int],
+    results: tuple[Mapping[str, Any], Mapping[str, Any]],
+) -> Point:
+    idle_percent, idle_memory = idle
+    load, far_end = results
+    established = load["established"]
+    seconds = cpu = crowding = float("nan")
+    if window.begin is not None and window.end is not None:
+        seconds = window.end.at_s - window.begin.at_s
+        cpu = window.end.cpu_s - window.begin.cpu_s
+        crowding = (window.end.waited_s - window.begin.waited_s) / seconds
+    return Point(
+        gateway=name,
+        calls=plan.calls,
+        established=established,
+        window_s=seconds,
+        cpu_ms_per_call_s=1000 * cpu / seconds / established if established else float("nan"),
+        idle_cpu_percent=idle_percent,
+        idle_memory=idle_memory,
+        memory_per_call=(window.memory - idle_memory) / max(established, 1),
+        crowding=crowding,
+        udp_drops=window.udp_drops,
+        failures=failures(load),
+        load=dict(load),
+        far_end=dict(far_end),
+    )
+
+
+def _idle_cpu_percent(pid: int) -> float:
+    begin = Usage.now(pid)
+    time.sleep(_IDLE_S)
+    end = Usage.now(pid)
+    return 100 * (end.cpu_s - begin.cpu_s) / (end.at_s - begin.at_s)

@@ -1,0 +1,116 @@
+"""`make bench`: what a call costs in each gateway, side by side in one run.
+
+python -m tests.bench.run --calls 10,50,100,200 --seconds 20 --json build/bench.json
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from tests.bench.gateways import GATEWAYS
+from tests.bench.measuring import Point, measure
+from tests.bench.table import table, verdicts
+from tests.bench.tools import build_tools
+from tests.lab import LabError
+
+CALLS: Final = (10, 50, 100, 200)
+SECONDS: Final = 20.0
+
+
+def plan(calls: Sequence[int], gateways: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Yields each number of calls with each gateway, interleaved.
+
+    A machine changes over minutes: gateways that are compared run next to each other, and take
+    turns in going first.
+    """
+    for turn, number in enumerate(calls):
+        order = gateways if turn % 2 == 0 else tuple(reversed(gateways))
+        yield from ((number, name) for name in order)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if unknown := set(names) - GATEWAYS.keys():
+        raise argparse.ArgumentTypeError(f"no gateway is called {', '.join(sorted(unknown))}")
+    return names
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="What a call costs, gateways side by side.")
+    parser.add_argument("--calls", type=_numbers, default=CALLS, help="like 10,50,100,200")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="each measured window")
+    parser.add_argument("--gateways", type=_names, default=tuple(GATEWAYS))
+    parser.add_argument("--json", type=Path, help="write all figures there")
+    parser.add_argument("--batches", action="store_true", help="far end uses UDP_SEGMENT/UDP_GRO")
+    return parser.parse_args()
+
+
+def _measure_all(options: argparse.Namespace) -> list[Point]:
+    tools = build_tools()
+    flags = ["--batches"] * options.batches
+    points: list[Point] = []
+    for calls, name in plan(options.calls, options.gateways):
+        print(f"measuring {name} with {calls} calls ...", file=sys.stderr, flush=True)
+        points.append(measure(GATEWAYS[name], tools, calls, options.seconds, flags))
+    return points
+
+
+def _write(path: Path, points: Sequence[Point], options: argparse.Namespace) -> None:
+    versions = {name: GATEWAYS[name]().version for name in options.gateways}
+    results = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "versions": versions,
+        "batches": options.batches,
+        "points": [asdict(point) for point in points],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def main() -> None:
+    """Measures, prints the table, and exits with 1 where the bridge missed what is expected."""
+    options = _options()
+    try:
+        points = _measure_all(options)
+        if options.json is not None:
+            _write(options.json, points, options)
+    except LabError as error:
+        raise SystemExit(f"bench: {error}") from error
+    print(table(points))
+    missed = [verdict for verdict in verdicts(points) if not verdict.met]
+    for verdict in verdicts(points):
+        print(verdict)
+    raise SystemExit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
