@@ -125,20 +125,26 @@ def secret_from_file(path: Path, shown_as: str) -> Secret:
         SecretError: missing, unreadable, no regular file, or not one line of text.
     """
     try:
-        # Not to hang on a pipe without a writer: O_NONBLOCK, and only regular files are read.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        octets, mode = _read_regular_file(path)
     except FileNotFoundError:
         hint = f"make one with: siax keygen -o {path}"
         raise SecretError(f"the file does not exist ({hint})", "file") from None
     except OSError as error:
         raise SecretError(f"the file cannot be read: {error.strerror}", "file") from None
-    with open(descriptor, "rb") as stream:  # noqa: PTH123  a descriptor, not a path
+    value = _one_line(octets, "file")
+    return Secret(value, f"file {shown_as}", open_to_others=bool(mode & stat.S_IRWXO))
+
+
+def _read_regular_file(path: Path) -> tuple[bytes, int]:
+    # O_NONBLOCK: not to hang on a pipe that has no writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise SecretError("expected a regular file", "file")
-        octets = stream.read(SECRET_OCTETS_MAX + 1)
-    value = _one_line(octets, "file")
-    return Secret(value, f"file {shown_as}", open_to_others=bool(mode & stat.S_IRWXO))
+        return os.read(descriptor, SECRET_OCTETS_MAX + 1), mode
+    finally:
+        os.close(descriptor)
 
 
 def _one_line(octets: bytes, key: str) -> str:

@@ -64,9 +64,8 @@ def read_yaml(text: str, file: str) -> YamlSource:
         ConfigurationError: It is no YAML, or not one document.
     """
     source = YamlSource(file)
-    loader = _TextLoader(text)
     try:
-        node = loader.get_single_node()
+        node = yaml.compose(text, _TextLoader)
         if node is not None:
             source.data = _Reader(source).value(node, ())
     except yaml.MarkedYAMLError as error:
@@ -74,8 +73,8 @@ def read_yaml(text: str, file: str) -> YamlSource:
     except yaml.YAMLError:
         message = "holds a character that YAML does not allow"
         raise ConfigurationError([Problem(file, 0, "", message)]) from None
-    finally:
-        loader.dispose()
+    except RecursionError:
+        raise ConfigurationError([Problem(file, 0, "", "is nested too deeply")]) from None
     return source
 
 
