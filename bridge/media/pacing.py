@@ -1,0 +1,221 @@
+"""Time toward the link: a small reorder buffer, and the clock that empties it.
+
+What arrives from a phone is late, early, doubled or missing; what leaves toward the link is one
+frame each 20 ms. The buffer stands between the two. Neither knows sockets, RTP headers or IAX2.
+"""
+
+from collections.abc import Iterator
+from math import floor
+from typing import Final
+
+FRAME_MS: Final = 20
+PHASES: Final = 8
+CATCH_UP_SLOTS: Final = 5
+"""Slots that are made up for after a stall; older ones are skipped."""
+BATCH_CALLS: Final = 16
+"""A phase in use is filled so far before another one is woken for: each costs 50 wake-ups/s."""
+
+_FRAMES_MAX: Final = 3
+_RING: Final = 4
+_RING_MASK: Final = _RING - 1
+_SEQUENCE_MASK: Final = 0xFFFF
+_HALF_SEQUENCE: Final = 0x8000
+_RESTART_FRAMES: Final = 100
+_SHRINK_PULLS: Final = 100
+
+NO_AUDIO: Final = b""
+"""What a sequence number that carries no audio (a digit's) puts into the buffer."""
+
+
+class ReorderBuffer:
+    """At most three frames of one phone, in order of their sequence numbers.
+
+    One frame waiting is the target. A frame that misses its pull leaves the buffer one deeper,
+    which later jitter then fits into; when all of 100 pulls could have done without the deepest
+    frame, one is dropped. So a drifting clock shows as a frame skipped or filled in now and then.
+
+    Attributes:
+        underruns: Pulls that found nothing to play.
+        late: Frames whose turn had passed, or that came twice.
+        overruns: Frames dropped because three were waiting.
+        slips: Frames dropped to return to the target.
+    """
+
+    __slots__ = (
+        "_frames",
+        "_head",
+        "_held",
+        "_idle",
+        "_owed",
+        "_pulls",
+        "_surplus",
+        "late",
+        "overruns",
+        "slips",
+        "underruns",
+    )
+
+    def __init__(self) -> None:
+        self.underruns = self.late = self.overruns = self.slips = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what waits; the next packet, whatever its number, is the first."""
+        self._frames: list[bytes | None] = [None] * _RING
+        self._head = 0  # number of the next frame to be played
+        self._held = 0  # frames waiting
+        self._idle = True  # no packet yet, so `_head` means nothing
+        self._owed = 0  # pulls answered by silence, whose frames need not be waited for again
+        self._pulls = 0
+        self._surplus = _FRAMES_MAX
+
+    def put(self, sequence: int, frame: bytes) -> None:
+        """Take the frame of an RTP sequence number, or NO_AUDIO; whatever the number is."""
+        ahead = (sequence - self._head + _HALF_SEQUENCE & _SEQUENCE_MASK) - _HALF_SEQUENCE
+        if self._idle or not -_RESTART_FRAMES < ahead < _RESTART_FRAMES:
+            self._begin_at(sequence)
+        elif ahead < 0:
+            self.late += 1
+            return
+        elif ahead >= _FRAMES_MAX:
+            self._skip(ahead - _FRAMES_MAX + 1)
+        index = sequence & _RING_MASK
+        if self._frames[index] is not None:
+            self.late += 1
+            return
+        self._frames[index] = frame
+        self._held += 1
+
+    def pull(self) -> bytes | None:
+        """Return the next frame, or None: silence is due.
+
+        A missing number is waited for once, by silence; after that its turn has passed.
+        """
+        frames = self._frames
+        while True:
+            head = self._head
+            frame = frames[head & _RING_MASK]
+            if frame:
+                break
+            if frame is None and not (self._held and self._owed):
+                self._owed = min(self._owed + 1, _FRAMES_MAX)
+                self._surplus = 0
+                self.underruns += 1
+                return None
+            self._pass_over(frame)
+        frames[head & _RING_MASK] = None
+        self._head = head + 1 & _SEQUENCE_MASK
+        self._held = held = self._held - 1
+        if held < self._surplus:  # noqa: PLR1730 - min() costs a call, 50 times a second and call
+            self._surplus = held
+        self._pulls += 1
+        if self._pulls == _SHRINK_PULLS:
+            self._shrink()
+        return frame
+
+    def _pass_over(self, frame: bytes | None) -> None:
+        """Leave out a number without audio, or a lost one whose time passed as silence."""
+        if frame is None:
+            self._owed -= 1
+        else:
+            self._frames[self._head & _RING_MASK] = None
+            self._held -= 1
+        self._head = self._head + 1 & _SEQUENCE_MASK
+
+    def _skip(self, numbers: int) -> None:
+        """Make room at the newer end: speech that cannot be played in time is dropped."""
+        for _ in range(min(numbers, _FRAMES_MAX)):
+            self._drop_oldest()
+        self._head = self._head + max(numbers - _FRAMES_MAX, 0) & _SEQUENCE_MASK
+
+    def _drop_oldest(self) -> None:
+        index = self._head & _RING_MASK
+        if self._frames[index] is not None:
+            self._frames[index] = None
+            self._held -= 1
+            self.overruns += 1
+        self._head = self._head + 1 & _SEQUENCE_MASK
+
+    def _begin_at(self, sequence: int) -> None:
+        """Begin, or begin anew: the phone jumped to other numbers (RFC 3550 appendix A.1)."""
+        self.clear()
+        self._idle = False
+        self._head = sequence
+
+    def _shrink(self) -> None:
+        if self._surplus:
+            self._drop_oldest()
+            self.slips += 1
+        self._pulls = 0
+        self._surplus = _FRAMES_MAX
+
+
+class PhaseClock:
+    """A grid of absolute times: a few phases, and slots of 20 ms in each.
+
+    Slot `k` of phase `p` begins at `k * 20 ms + p * 2.5 ms` on the caller's clock. Slots are
+    integers, so that no wake-up's lateness ever adds up. A phase runs while it has calls.
+
+    Attributes:
+        skipped_slots: Slots of a running phase that were too old to be made up for.
+    """
+
+    __slots__ = ("_calls", "_next_slot", "_phases", "_steps_per_s", "skipped_slots")
+
+    def __init__(self, phases: int = PHASES) -> None:
+        self._phases = phases
+        self._steps_per_s = phases * 1000 / FRAME_MS
+        self._calls = [0] * phases
+        self._next_slot = [0] * phases
+        self.skipped_slots = 0
+
+    def choose(self, arrived_at: float | None) -> int:
+        """Return the phase for a new call; it stays the call's until its end.
+
+        Args:
+            arrived_at: When the phone's last RTP packet came, if any: a frame then waits 2.5 to
+                7.5 ms for its slot. Otherwise the emptiest phase that does not cost a wake-up.
+        """
+        calls = self._calls
+        if arrived_at is not None:
+            behind = floor(arrived_at * self._steps_per_s)
+            near, far = (behind + 2) % self._phases, (behind + 3) % self._phases
+            return far if calls[far] and not calls[near] else near
+        running = [phase for phase in range(self._phases) if 0 < calls[phase] < BATCH_CALLS]
+        return min(running or range(self._phases), key=calls.__getitem__)
+
+    def join(self, phase: int, now: float) -> None:
+        """Add a call to a phase, from the slot after the one that has begun."""
+        if self._calls[phase] == 0:
+            self._next_slot[phase] = self.slot_begun(phase, now) + 1
+        self._calls[phase] += 1
+
+    def leave(self, phase: int) -> None:
+        """Take a call out of its phase."""
+        self._calls[phase] -= 1
+
+    def slot_begun(self, phase: int, now: float) -> int:
+        """Return the number of the phase's slot that has begun last."""
+        # A timer set for a slot must find it begun, so a thousandth of a step is forgiven.
+        return (floor(now * self._steps_per_s + 0.001) - phase) // self._phases
+
+    def next_tick(self) -> float | None:
+        """Return when the next slot of any running phase begins, None while none runs."""
+        steps = [
+            slot * self._phases + phase
+            for phase, slot in enumerate(self._next_slot)
+            if self._calls[phase]
+        ]
+        return min(steps) / self._steps_per_s if steps else None
+
+    def due(self, now: float) -> Iterator[tuple[int, range]]:
+        """Yield each running phase with its slots that have begun since the last time."""
+        for phase, calls in enumerate(self._calls):
+            begun = self.slot_begun(phase, now)
+            first = self._next_slot[phase]
+            if not calls or begun < first:
+                continue
+            oldest = max(first, begun - CATCH_UP_SLOTS + 1)
+            self.skipped_slots += oldest - first
+            self._next_slot[phase] = begun + 1
+            yield phase, range(oldest, begun + 1)

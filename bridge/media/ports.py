@@ -1,0 +1,110 @@
+"""RTP ports: which pairs of the configured range are free, and sockets bound to them.
+
+RTP has the even port, RTCP the odd one above it (RFC 3550 section 11). Knows nothing of packets.
+"""
+
+import errno
+import random
+import socket
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.errors import BridgeError
+
+PORT_MAX: Final = 65_535
+
+_ATTEMPTS_MAX: Final = 100
+"""Pairs tried for one call: each attempt holds up the loop for some 20 us."""
+
+
+class PortsExhaustedError(BridgeError):
+    """No pair of ports of the configured range can be bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortPair:
+    """Two non-blocking UDP sockets bound to neighbouring ports of one address."""
+
+    rtp: socket.socket
+    rtcp: socket.socket
+    rtp_port: int
+
+
+class PortPool:
+    """The free pairs of a port range.
+
+    Pairs are handed out in random order, since a stranger who guesses ports guesses calls, and a
+    pair that was given back is the last to be used again.
+    """
+
+    def __init__(self, first_port: int, last_port: int, shuffle: random.Random) -> None:
+        """Take the pairs that fit the range.
+
+        Args:
+            first_port: Lowest port, 1 to 65535; an odd one is left out.
+            last_port: Highest port, included.
+            shuffle: `random.SystemRandom()` outside of tests.
+
+        Raises:
+            ValueError: No pair fits.
+        """
+        first_even = first_port + first_port % 2
+        pairs = list(range(first_even, min(last_port, PORT_MAX), 2))
+        if not pairs or first_port < 1:
+            raise ValueError(f"no pair of ports in {first_port}-{last_port}")
+        shuffle.shuffle(pairs)
+        self._free = deque(pairs)
+
+    @property
+    def free_pairs(self) -> int:
+        """How many pairs are not in use by us."""
+        return len(self._free)
+
+    def open(self, host: str) -> PortPair:
+        """Bind a pair on a local IPv4 or IPv6 address.
+
+        Ports that another process holds are passed over, and tried again later.
+
+        Raises:
+            PortsExhaustedError: No pair is free, or the system has no sockets left.
+        """
+        for _ in range(min(len(self._free), _ATTEMPTS_MAX)):
+            rtp_port = self._free.popleft()
+            try:
+                return _bind_pair(host, rtp_port)
+            except OSError as error:
+                self._free.append(rtp_port)
+                if error.errno != errno.EADDRINUSE:
+                    raise PortsExhaustedError(f"no RTP ports: {error.strerror}") from error
+        raise PortsExhaustedError("all pairs of the RTP port range are in use")
+
+    def close(self, pair: PortPair) -> None:
+        """Close both sockets and take the ports back."""
+        pair.rtp.close()
+        pair.rtcp.close()
+        self._free.append(pair.rtp_port)
+
+
+def _bind_pair(host: str, rtp_port: int) -> PortPair:
+    rtp = _bind(host, rtp_port)
+    try:
+        return PortPair(rtp, _bind(host, rtp_port + 1), rtp_port)
+    except OSError:
+        rtp.close()
+        raise
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
+    )[0]
+    bound = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+    try:
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound

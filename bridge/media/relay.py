@@ -1,0 +1,347 @@
+"""THE HOT PATH: every audio packet of every call passes here, in both directions.
+
+From the phone to the link, on a clock. Each call has a place in one of a few clock phases; a slot
+of 20 ms begins in each phase in turn, and then, for all calls of the phase at once:
+
+    1. epoll tells whose sockets hold packets; one packet of each is read at a time
+    2. its source must be the phone
+    3. its header must be plain, and of the call's codec and frame size
+    4. translated where the codecs differ, it waits in the call's reorder buffer
+    5. a frame is taken from each call's buffer, or silence where none is there
+    6. it is encrypted as a mini frame, or, once in 32 s, handed to the call as a full frame
+    7. the frames of all calls with one peer leave in one send
+
+So what the phone sends decides what is in a frame, never whether or when one leaves.
+
+From the link to the phone, at once:
+
+    A. the peer's address and the first two octets tell the call
+    B. the frame is decrypted and judged
+    C. it is dropped while the phone hears something else, or is on hold
+    D. it takes its place in the phone's stream: sequence number and timestamp follow the link's
+    E. translated where the codecs differ, it is sent
+
+Local audio and digits toward the phone leave with the clock, after step 7. Nothing here waits,
+locks or logs. A failing call is closed and reported; it takes no other with it.
+
+Must not know SIP, frames in reliable order, keys, or trio: time is an argument.
+"""
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+from select import EPOLLIN, epoll
+from typing import Final
+
+from bridge.iax2.auth import Address
+from bridge.iax2.voice import VoicePath
+from bridge.media.call_media import CallMedia
+from bridge.media.pacing import FRAME_MS, PHASES, PhaseClock
+from bridge.media.ports import PortPool, PortsExhaustedError
+from bridge.media.rtcp import report_interval_s
+from bridge.media.rtp import (
+    HEADER_OCTETS,
+    PAYLOAD_TYPE_MASK,
+    PLAIN,
+    RTP_HEADER,
+    TIMESTAMP_MASK,
+)
+
+DATAGRAM_OCTETS_MAX: Final = 1500
+ROUNDS_MAX: Final = 64
+"""Packets read from one socket in one pass: a flooded one takes its share, not the loop."""
+
+_EVENTS_MAX: Final = 1024
+_FLOWING_S: Final = 0.1
+"""A phone whose last packet is older is not flowing: its arrivals say nothing about the next."""
+
+
+class _Phase:
+    """The calls that share slots: their sockets, their batches by peer, and those that speak."""
+
+    __slots__ = ("batches", "epoll", "speakers")
+
+    def __init__(self) -> None:
+        self.epoll = epoll()
+        # Tuples, replaced rather than changed: a call may come or go while they are iterated.
+        self.batches: tuple[tuple[Address, tuple[CallMedia, ...]], ...] = ()
+        self.speakers: tuple[CallMedia, ...] = ()
+
+    def add(self, media: CallMedia, peer: Address) -> None:
+        batches = dict(self.batches)
+        batches[peer] = (*batches.get(peer, ()), media)
+        self.batches = tuple(batches.items())
+
+    def remove(self, media: CallMedia) -> None:
+        batches = ((peer, _without(calls, media)) for peer, calls in self.batches)
+        self.batches = tuple((peer, calls) for peer, calls in batches if calls)
+        self.speakers = _without(self.speakers, media)
+
+
+class Relay:
+    """All calls' audio.
+
+    Attributes:
+        on_schedule: Called when `next_tick` may have become earlier.
+    """
+
+    def __init__(
+        self,
+        send_link: Callable[[list[bytes], Address], object],
+        ports: PortPool,
+        on_failure: Callable[[CallMedia, Exception], None],
+    ) -> None:
+        """Wire the relay.
+
+        Args:
+            send_link: Sends datagrams to one peer; counts its own errors and never raises.
+            ports: Where calls get their RTP ports.
+            on_failure: Called after a call's media was closed because of an error of ours.
+        """
+        self.on_schedule: Callable[[], None] = _nothing
+        self._send_link = send_link
+        self._ports = ports
+        self._on_failure = on_failure
+        self._clock = PhaseClock()
+        self._phases = tuple(_Phase() for _ in range(PHASES))
+        self._unpaced = epoll()
+        self._calls: dict[int, CallMedia] = {}  # by descriptor of the RTP socket
+        self._reporters: dict[int, CallMedia] = {}  # by descriptor of the RTCP socket
+        self._routes: dict[tuple[Address, bytes], CallMedia] = {}
+        self._reports: list[tuple[float, int, CallMedia]] = []  # a heap of when they are due
+        self._report_number = count()
+
+    # Phone to link
+
+    def next_tick(self) -> float | None:
+        """Return when `tick` wants to be called, None while no call is paced."""
+        return self._clock.next_tick()
+
+    def tick(self, now: float) -> None:
+        """Run the slots that have begun; after a stall, the missed ones too, up to a bound."""
+        for index, slots in self._clock.due(now):
+            phase = self._phases[index]
+            for slot in slots:
+                # A missed slot takes the packet that its calls would have taken in time.
+                self._drain(phase.epoll, ROUNDS_MAX if slot == slots[-1] else 1, now)
+                self._send_slot(phase, slot)
+                self._speak(phase, slot, now)
+        self._send_reports(now)
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when `rtp_readable` wants to be called."""
+        return self._unpaced.fileno()
+
+    def rtp_readable(self, now: float) -> None:
+        """Read what came for calls that are not paced yet; the others are read by `tick`."""
+        self._drain(self._unpaced, ROUNDS_MAX, now)
+
+    def _drain(self, sockets: epoll, rounds: int, now: float) -> None:
+        calls = self._calls
+        for _ in range(rounds):
+            # 1. A packet of each socket that has one.
+            ready = sockets.poll(0, _EVENTS_MAX)
+            if not ready:
+                return
+            for descriptor, _ in ready:
+                media = calls.get(descriptor)
+                if media is None:
+                    self._receive_report(descriptor, now)
+                    continue
+                try:
+                    datagram, source = media.receive(DATAGRAM_OCTETS_MAX)
+                except OSError:
+                    media.counters.receive_failed += 1
+                    continue
+                try:
+                    self._from_phone(media, datagram, source, now)
+                except Exception as error:  # noqa: BLE001 - a bug ends one call, never the relay
+                    self._fail(media, error)
+
+    def _from_phone(self, media: CallMedia, datagram: bytes, source: Address, now: float) -> None:
+        # 2. The source.
+        if source != media.latch.source and not media.admit(datagram, source):
+            return
+        # 3. The header.
+        if (
+            len(datagram) == media.packet_octets
+            and datagram[0] == PLAIN
+            and datagram[1] & PAYLOAD_TYPE_MASK == media.payload_type
+        ):
+            _, _, sequence, timestamp, ssrc = RTP_HEADER.unpack_from(datagram)
+            payload = datagram[HEADER_OCTETS:]
+        elif packet := media.parse_unusual(datagram, now):
+            sequence, timestamp, ssrc = packet.sequence, packet.timestamp, packet.ssrc
+            payload = packet.payload
+        else:
+            return
+        if ssrc != media.ssrc:
+            media.change_ssrc(ssrc)
+        media.last_rtp_at = now
+        media.counters.received += 1
+        media.count(sequence, timestamp, now)
+        # 4. The buffer.
+        if media.path is None or not media.phone_sends:
+            media.counters.unused += 1
+            return
+        table = media.table_to_link
+        media.buffer.put(sequence, payload if table is None else payload.translate(table))
+
+    def _send_slot(self, phase: _Phase, slot: int) -> None:
+        slot_ms = slot * FRAME_MS
+        for peer, calls in phase.batches:
+            datagrams = []
+            for media in calls:
+                if slot < media.first_slot:
+                    continue
+                timestamp_ms = media.origin_ms + slot_ms & TIMESTAMP_MASK
+                try:
+                    # 5. A frame, or silence.
+                    payload = media.pull() or media.silence
+                    # 6. Encrypted.
+                    datagram = media.seal(payload, timestamp_ms)
+                    if datagram is None:
+                        media.send_full(payload, timestamp_ms)
+                    else:
+                        datagrams.append(datagram)
+                except Exception as error:  # noqa: BLE001 - a bug ends one call, never the relay
+                    self._fail(media, error)
+            # 7. One send for all of them.
+            if datagrams:
+                self._send_link(datagrams, peer)
+
+    # Link to phone
+
+    def receive_link(self, datagram: bytes, address: Address, now: float) -> bool:
+        """Take a datagram of the link; False when it is no mini frame of a connected call."""
+        # A. The call.
+        media = self._routes.get((address, datagram[:2]))
+        if media is None:
+            return False
+        try:
+            # B. The frame.
+            opened = media.open_frame(datagram, now)
+            if opened is not None:
+                timestamp_ms, payload = opened
+                self.to_phone(media, timestamp_ms, payload, now)
+        except Exception as error:  # noqa: BLE001 - a bug ends one call, never the relay
+            self._fail(media, error)
+        return True
+
+    def to_phone(self, media: CallMedia, timestamp_ms: int, payload: bytes, now: float) -> None:
+        """Relay a frame of the link; `CallMedia.receive_voice` brings the full ones."""
+        # C. Whether it is heard.
+        if media.speaking or media.latch.destination is None:
+            media.counters.unheard += 1
+            return
+        # D. Its place in the stream.
+        header = media.stream.audio_header(timestamp_ms, media.payload_type, now)
+        if header is None:
+            media.counters.late += 1
+            return
+        # E. Sent.
+        table = media.table_to_phone
+        media.transmit(header, payload if table is None else payload.translate(table))
+
+    # Beside the hot path: local audio, reports, and calls that come and go
+
+    def open(self, local_host: str) -> CallMedia:
+        """Bind the ports of a new call on the address that its phone reached.
+
+        Raises:
+            PortsExhaustedError: The call cannot be taken.
+        """
+        ports = self._ports.open(local_host)
+        media = CallMedia(self, ports)
+        self._calls[ports.rtp.fileno()] = media
+        self._reporters[ports.rtcp.fileno()] = media
+        try:
+            self._watch(media, self._unpaced)
+        except OSError as error:
+            media.close()
+            raise PortsExhaustedError(f"no RTP ports: {error.strerror}") from error
+        return media
+
+    def connect(self, media: CallMedia, path: VoicePath, now: float) -> int:
+        """Give a call its route and its place in a batch; see `CallMedia.connect`."""
+        index = self._pace(media, now)
+        self._routes[path.route] = media
+        self._phases[index].add(media, path.route[0])
+        return self._clock.slot_begun(index, now)
+
+    def speak(self, media: CallMedia, now: float) -> None:
+        """Let a call speak in the slots to come; see `CallMedia.play` and `send_digit`."""
+        phase = self._phases[self._pace(media, now)]
+        if media not in phase.speakers:
+            phase.speakers = (*phase.speakers, media)
+
+    def forget(self, media: CallMedia) -> None:
+        """Drop all that is known of a call; see `CallMedia.close`."""
+        del self._calls[media.ports.rtp.fileno()]
+        del self._reporters[media.ports.rtcp.fileno()]
+        if media.path is not None and self._routes.get(media.path.route) is media:
+            del self._routes[media.path.route]
+        if media.phase is not None:
+            self._clock.leave(media.phase)
+            self._phases[media.phase].remove(media)
+        self._ports.close(media.ports)  # which takes them from their epoll, too
+
+    def close(self) -> None:
+        """Close all calls and the relay's descriptors."""
+        for media in tuple(self._calls.values()):
+            media.close()
+        for sockets in (self._unpaced, *(phase.epoll for phase in self._phases)):
+            sockets.close()
+
+    def _pace(self, media: CallMedia, now: float) -> int:
+        """Put a call on the clock, where it is not; its phase stays the same until its end."""
+        if media.phase is not None:
+            return media.phase
+        arrived_at = media.last_rtp_at
+        flowing = arrived_at is not None and now - arrived_at < _FLOWING_S
+        media.phase = index = self._clock.choose(arrived_at if flowing else None)
+        for bound in (media.ports.rtp, media.ports.rtcp):
+            self._unpaced.unregister(bound)
+        self._watch(media, self._phases[index].epoll)
+        self._clock.join(index, now)
+        heappush(self._reports, (now + report_interval_s(), next(self._report_number), media))
+        self.on_schedule()
+        return index
+
+    def _watch(self, media: CallMedia, sockets: epoll) -> None:
+        for bound in (media.ports.rtp, media.ports.rtcp):
+            sockets.register(bound, EPOLLIN)
+
+    def _speak(self, phase: _Phase, slot: int, now: float) -> None:
+        for media in phase.speakers:
+            try:
+                media.speak(slot, now)
+            except Exception as error:  # noqa: BLE001 - a bug ends one call, never the relay
+                self._fail(media, error)
+            if not media.speaking:
+                phase.speakers = _without(phase.speakers, media)
+
+    def _receive_report(self, descriptor: int, now: float) -> None:
+        media = self._reporters.get(descriptor)
+        if media is not None:
+            media.receive_report(now)
+
+    def _send_reports(self, now: float) -> None:
+        reports = self._reports
+        while reports and reports[0][0] <= now:
+            due_at, _, media = heappop(reports)
+            if not media.closed:
+                media.send_report(now)
+                heappush(reports, (due_at + report_interval_s(), next(self._report_number), media))
+
+    def _fail(self, media: CallMedia, error: Exception) -> None:
+        media.close()
+        self._on_failure(media, error)
+
+
+def _without(calls: tuple[CallMedia, ...], media: CallMedia) -> tuple[CallMedia, ...]:
+    return tuple(call for call in calls if call is not media)
+
+
+def _nothing() -> None:
+    """Stand in for a callback that nobody has set."""
