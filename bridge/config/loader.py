@@ -123,11 +123,11 @@ def _description(path: KeyPath) -> str:
 def _unknown_key(path: KeyPath) -> str:
     section, key = _section(path[:-1]), str(path[-1])
     known = list(section.model_fields)
-    if near := difflib.get_close_matches(key, known, n=1):
-        return f"unknown key; did you mean '{near[0]}'?"
     elsewhere = [place for place, other in _all_sections(()) if key in other.model_fields]
     if elsewhere:
         return f"unknown key here; it belongs {_below(elsewhere[0])}"
+    if near := difflib.get_close_matches(key, known, n=1):
+        return f"unknown key; did you mean '{near[0]}'?"
     return f"unknown key; expected one of {', '.join(sorted(known))}"
 
 
