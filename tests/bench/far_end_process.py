@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from tests.bench.far_end import SECRET_VARIABLE
-from tests.bench.gateways import FAR_END_HOST, IAX_PORT, SECRET
+from tests.bench.gateways import Site
 from tests.bench.tools import Tools
 from tests.lab import LabError
-from tests.lab.asterisk_config import USERNAME
+from tests.lab.asterisk_config import IAX_PORT, USERNAME
 
 _STOP_S: Final = 15.0
 EXPECTED_NUMBER: Final = r"555\d{4}#"
@@ -24,12 +24,14 @@ class FarEndProcess:
 
     Args:
         tools: The compiled programs.
+        site: Where it listens.
         flags: More of its options, such as "--batches".
     """
 
-    def __init__(self, tools: Tools, flags: Sequence[str] = ()) -> None:
+    def __init__(self, tools: Tools, site: Site, flags: Sequence[str] = ()) -> None:
+        self._site = site
         self._command = [sys.executable, "-m", "tests.bench.far_end"]
-        self._command += ["--bind", f"{FAR_END_HOST}:{IAX_PORT}", "--binary", str(tools.far_end)]
+        self._command += ["--bind", f"{site.far_end}:{IAX_PORT}", "--binary", str(tools.far_end)]
         self._command += ["--username", USERNAME, "--expect", EXPECTED_NUMBER, *flags]
         self._process: subprocess.Popen[str] | None = None
 
@@ -38,10 +40,10 @@ class FarEndProcess:
             self._command,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {SECRET_VARIABLE: SECRET},
+            env=os.environ | {SECRET_VARIABLE: self._site.secret},
         )
         if not self._line():
-            raise LabError(f"the far end did not start at {FAR_END_HOST}:{IAX_PORT}")
+            raise LabError(f"the far end did not start at {self._site.far_end}:{IAX_PORT}")
         return self
 
     def __exit__(

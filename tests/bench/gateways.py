@@ -4,31 +4,47 @@ Every gateway listens for SIP on an address of its own and calls the same far en
 secret. A gateway is a context manager; while it is open its process can be measured.
 """
 
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from tests.lab import LabError
+from tests.lab.addresses import free_iax_address
 from tests.lab.asterisk import AsteriskPeer
-from tests.lab.asterisk_config import EXTENSION, USERNAME, SipSide, sip_gateway
+from tests.lab.asterisk_config import IAX_PORT, SipSide, sip_gateway
 from tests.lab.asterisk_fetch import SUITES, fetch_asterisk
+from tests.lab.bridge_process import BridgeConfig
 
-FAR_END_HOST: Final = "127.0.0.21"
-IAX_PORT: Final = 4569
 SIP_PORT: Final = 5060
-SECRET: Final = "bench-secret-aF3kQ9xW2mZ7tR5yB8nL"
 _RTP_PORTS: Final = (20000, 29999)
 _START_S: Final = 20.0
 _STOP_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The loopback addresses of one run, and the secret of its link."""
+
+    far_end: str
+    gateway: str
+    phone: str
+    secret: str = field(repr=False)
+
+    @classmethod
+    def free(cls) -> Self:
+        """Addresses that no other run uses, and a new secret."""
+        far_end, gateway, phone = (free_iax_address() for _ in range(3))
+        return cls(far_end, gateway, phone, secrets.token_urlsafe(32))
 
 
 class Gateway(AbstractContextManager["Gateway"], Protocol):
@@ -59,13 +75,12 @@ class AsteriskGateway:
 
     name = "asterisk"
 
-    def __init__(self) -> None:
+    def __init__(self, site: Site) -> None:
         tree = fetch_asterisk(SUITES["22"])
-        host = "127.0.0.12"
         side = SipSide(port=SIP_PORT, rtp_ports=_RTP_PORTS, codecs="ulaw")
-        settings = sip_gateway(host, side, FAR_END_HOST, SECRET, for_load=True)
+        settings = sip_gateway(site.gateway, side, site.far_end, site.secret, for_load=True)
         self.version = tree.version
-        self.sip_address = f"{host}:{SIP_PORT}"
+        self.sip_address = f"{site.gateway}:{SIP_PORT}"
         self._peer = AsteriskPeer(tree, settings)
 
     @property
@@ -85,30 +100,26 @@ class AsteriskGateway:
         self._peer.__exit__(kind, error, at)
 
 
-@dataclass(frozen=True, slots=True)
-class Dialing:
-    """The envelope that the bridge dials with; the defaults are those of the product."""
-
-    slots: int = 26
-    slot_ms: int = 60
-    start_ms: tuple[int, int] = (200, 600)
-
-    def yaml(self) -> str:
-        """As the configuration has it."""
-        low, high = self.start_ms
-        return f"{{slots: {self.slots}, slot_ms: {self.slot_ms}, start_ms: [{low}, {high}]}}"
-
-
 class BridgeGateway:
-    """The bridge as users start it: `python -m bridge run CONFIG`."""
+    """The bridge as users start it: `python -m bridge run CONFIG`, mu-law on both sides.
+
+    Args:
+        site: Where it stands.
+        link: Settings of the link that are to differ from configs/asterisk-link.yaml.
+    """
 
     name = "bridge"
 
-    def __init__(self, dialing: Dialing | None = None) -> None:
-        self._host = "127.0.0.13"
-        self.sip_address = f"{self._host}:{SIP_PORT}"
+    def __init__(self, site: Site, link: Mapping[str, Any] | None = None) -> None:
+        self.sip_address = f"{site.gateway}:{SIP_PORT}"
         self.version = _bridge("--version").stdout.strip()
-        self._dialing = dialing or Dialing()
+        self._config = BridgeConfig(
+            peer=f"{site.far_end}:{IAX_PORT}",
+            secret=site.secret,
+            sip=(site.gateway, SIP_PORT),
+            iax=(site.gateway, IAX_PORT),
+            overrides={"links": {"codecs": ["ulaw"], **(link or {})}},
+        )
         self._folder = tempfile.TemporaryDirectory(prefix="siax-bench-")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -124,7 +135,7 @@ class BridgeGateway:
         return Path(self._folder.name) / "bridge.log"
 
     def __enter__(self) -> Self:
-        config = self._write_configuration()
+        config, _sip = self._config.write(Path(self._folder.name))
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "bridge", "run", str(config)],
@@ -154,35 +165,8 @@ class BridgeGateway:
     def _is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def _write_configuration(self) -> Path:
-        folder = Path(self._folder.name)
-        secret = folder / "secret"
-        secret.write_text(SECRET)
-        secret.chmod(0o600)
-        config = folder / "bench.yaml"
-        low, high = _RTP_PORTS
-        config.write_text(f"""site: bench
-sip:
-  listen: ["udp://{self.sip_address}"]
-  rtp_ports: {low}-{high}
-  allow: ["127.0.0.0/8"]
-iax:
-  bind: "{self._host}:{IAX_PORT}"
-links:
-  far:
-    peer: {FAR_END_HOST}:{IAX_PORT}
-    username: {USERNAME}
-    secret: {{file: secret}}
-    extension: {EXTENSION}
-    codecs: [ulaw]
-    dialing: {self._dialing.yaml()}
-dialplan:
-  - {{match: '^9(\\d+)$', link: far, dial: '{{1}}'}}
-""")
-        return config
 
-
-GATEWAYS: Final[dict[str, Callable[[], Gateway]]] = {
+GATEWAYS: Final[dict[str, Callable[[Site], Gateway]]] = {
     BridgeGateway.name: BridgeGateway,
     AsteriskGateway.name: AsteriskGateway,
 }

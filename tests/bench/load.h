@@ -65,6 +65,7 @@ struct options {
 struct totals {
     unsigned started, open, established_now, established_peak, established_ever;
     unsigned endings[ENDINGS], status[STATUS_CODES];
+    bool precedence;
     uint64_t sip_retransmissions;
     uint64_t sent, skipped, received, duplicates, reordered, filler, corrupt, foreign, other;
     struct histogram trying, ringing, answer, bye, late;

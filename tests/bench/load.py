@@ -12,8 +12,7 @@ from tests.lab import LabError
 NUMBER_PREFIX = "9555"
 """Calls are made to 9555 and four digits of the call's index: the far end receives 555xxxx."""
 
-LOCAL_HOST = "127.0.0.31"
-SIP_PORT = 5060
+PHONE_PORT = 5060
 
 Watcher = Callable[[str], None]
 """Is told each event's name at once: "window_begin", "window_end"."""
@@ -47,14 +46,21 @@ def _ignore(_event: str) -> None:
 
 
 def run_load(
-    tools: Tools, gateway: str, plan: LoadPlan, watch: Watcher = _ignore
+    tools: Tools, phone: str, gateway: str, plan: LoadPlan, watch: Watcher = _ignore
 ) -> Mapping[str, Any]:
-    """Places a load on the gateway at "host:port" and returns load.c's result object.
+    """Places a load on a gateway and returns load.c's result object.
+
+    Args:
+        tools: The compiled programs.
+        phone: The host that the calls come from.
+        gateway: Where they go, as "host:port".
+        plan: How many, how fast, how long.
+        watch: What to do at the window's begin and end.
 
     Raises:
         LabError: The load generator ended without a result.
     """
-    command = [str(tools.load), "--gateway", gateway, "--local", f"{LOCAL_HOST}:{SIP_PORT}"]
+    command = [str(tools.load), "--gateway", gateway, "--local", f"{phone}:{PHONE_PORT}"]
     command += ["--prefix", NUMBER_PREFIX, *plan.arguments()]
     result: dict[str, Any] = {}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

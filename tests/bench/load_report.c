@@ -109,6 +109,7 @@ void report_result(double wall_s)
     if (options.media)
         print_media();
     printf("\"clock_step_ns\": %lld, ", (long long)clock_step_ns());
+    printf("\"precedence\": %s, ", totals.precedence ? "true" : "false");
     printf("\"load_cpu_s\": %.3f, \"wall_s\": %.3f}\n",
            (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
                + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6,

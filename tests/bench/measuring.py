@@ -1,17 +1,16 @@
 """One measurement: a gateway, a number of calls, a window of time, and what it cost."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tests.bench.far_end_process import FarEndProcess
-from tests.bench.gateways import Gateway
+from tests.bench.gateways import GATEWAYS, Site
 from tests.bench.load import LoadPlan, failures, run_load
 from tests.bench.tools import Tools
 from tests.bench.usage import Usage, process_tree, pss_octets, udp_drops
 
-SET_UP_RATE_PER_S: Final = 25.0
 _WARM_UP: Final = LoadPlan(calls=2, rate_per_s=10, hold_s=1.0)
 _IDLE_S: Final = 2.0
 
@@ -71,29 +70,26 @@ class _Window:
             self.memory = pss_octets(process_tree(self._pid))
 
 
-def measure(
-    make_gateway: Callable[[], Gateway], tools: Tools, calls: int, window_s: float, flags: list[str]
-) -> Point:
+def measure(name: str, site: Site, tools: Tools, plan: LoadPlan, flags: Sequence[str]) -> Point:
     """Starts far end and gateway anew, loads them, and reads the gateway's cost in the window.
 
     A few calls go first, so that what a gateway loads or allocates once is not laid on the calls.
 
     Args:
-        make_gateway: Makes the gateway; it is started and stopped here.
+        name: Of the gateway; it is started and stopped here.
+        site: The addresses.
         tools: The compiled programs.
-        calls: How many at once, each with 50 frames/s both ways.
-        window_s: How long to measure once all are up.
+        plan: The load, with a window.
         flags: Options of the far end.
     """
-    with FarEndProcess(tools, flags) as far_end, make_gateway() as gateway:
-        run_load(tools, gateway.sip_address, _WARM_UP)
+    with FarEndProcess(tools, site, flags) as far_end, GATEWAYS[name](site) as gateway:
+        run_load(tools, site.phone, gateway.sip_address, _WARM_UP)
         idle_percent = _idle_cpu_percent(gateway.pid)
         idle_memory = pss_octets(process_tree(gateway.pid))
         window = _Window(gateway.pid)
-        plan = LoadPlan(calls, rate_per_s=SET_UP_RATE_PER_S, window_s=window_s)
-        load = run_load(tools, gateway.sip_address, plan, window.watch)
+        load = run_load(tools, site.phone, gateway.sip_address, plan, window.watch)
         far = far_end.finish()
-    return _point(gateway.name, plan, window, (idle_percent, idle_memory), (load, far))
+    return _point(name, plan, window, (idle_percent, idle_memory), (load, far))
 
 
 def _point(
@@ -122,10 +118,16 @@ def _point(
         memory_per_call=(window.memory - idle_memory) / max(established, 1),
         crowding=crowding,
         udp_drops=window.udp_drops,
-        failures=failures(load),
+        failures=failures(load) | _given_up(far_end),
         load=dict(load),
         far_end=dict(far_end),
     )
+
+
+def _given_up(far_end: Mapping[str, Any]) -> dict[str, int]:
+    """Calls whose phone noticed nothing, but which the far end ended: the gateway fell silent."""
+    calls = far_end.get("ended_NO_RESPONSE", 0)
+    return {"given up by the far end": calls} if calls else {}
 
 
 def _idle_cpu_percent(pid: int) -> float:

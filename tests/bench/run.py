@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.gateways import GATEWAYS
+from tests.bench.gateways import GATEWAYS, Site
+from tests.bench.load import LoadPlan
 from tests.bench.measuring import Point, measure
 from tests.bench.table import table, verdicts
 from tests.bench.tools import build_tools
@@ -22,6 +23,7 @@ from tests.lab import LabError
 
 CALLS: Final = (10, 50, 100, 200)
 SECONDS: Final = 20.0
+SET_UP_RATE_PER_S: Final = 25.0
 
 
 def plan(calls: Sequence[int], gateways: Sequence[str]) -> Iterator[tuple[int, str]]:
@@ -74,17 +76,18 @@ def _options() -> argparse.Namespace:
 
 
 def _measure_all(options: argparse.Namespace) -> list[Point]:
-    tools = build_tools()
+    tools, site = build_tools(), Site.free()
     flags = ["--batches"] * options.batches
     points: list[Point] = []
     for calls, name in plan(options.calls, options.gateways):
         print(f"measuring {name} with {calls} calls ...", file=sys.stderr, flush=True)
-        points.append(measure(GATEWAYS[name], tools, calls, options.seconds, flags))
+        load = LoadPlan(calls, rate_per_s=SET_UP_RATE_PER_S, window_s=options.seconds)
+        points.append(measure(name, site, tools, load, flags))
     return points
 
 
 def _write(path: Path, points: Sequence[Point], options: argparse.Namespace) -> None:
-    versions = {name: GATEWAYS[name]().version for name in options.gateways}
+    versions = {name: GATEWAYS[name](Site.free()).version for name in options.gateways}
     results = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
