@@ -13,7 +13,7 @@ def free_iax_address() -> str:
     """A loopback address from 127.0.0.11 on whose IAX2 port is free; each is given once."""
     for last_octet in range(_FIRST, _LAST):
         address = f"127.0.0.{last_octet}"
-        if address not in _taken and _can_bind(address, IAX_PORT):
+        if address not in _taken and can_bind(address, IAX_PORT):
             _taken.add(address)
             return address
     raise LabError(f"UDP port {IAX_PORT} is taken on all of 127.0.0.{_FIRST}-{_LAST}: 0.0.0.0 is?")
@@ -27,7 +27,8 @@ def free_udp_port(address: str = "127.0.0.1") -> int:
         return port
 
 
-def _can_bind(address: str, port: int) -> bool:
+def can_bind(address: str, port: int) -> bool:
+    """Whether nobody has a UDP port."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((address, port))

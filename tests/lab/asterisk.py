@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Self
 
 from tests.lab import LabError
-from tests.lab.asterisk_config import DIGITS_LOG, HERE, INDICATIONS, PeerSettings
+from tests.lab.addresses import can_bind
+from tests.lab.asterisk_config import DIGITS_LOG, HERE, IAX_PORT, INDICATIONS, PeerSettings
 from tests.lab.asterisk_fetch import AsteriskTree
 
 START_S = 20.0
@@ -43,16 +44,16 @@ class AsteriskPeer:
 
     Attributes:
         settings: What it was started with.
+        tree: Which Asterisk it is.
         folder: Its own folder: etc, log, run, spool, and what its dial plan writes.
         start_s: How long it took until it said that it had fully booted.
     """
 
     def __init__(self, tree: AsteriskTree, settings: PeerSettings) -> None:
         self.settings = settings
-        # A control socket's path is limited to 107 octets, which pytest's folders exceed.
-        self.folder = Path(tempfile.mkdtemp(prefix="siax-ast-"))
+        self.folder = Path()
         self.start_s = 0.0
-        self._tree = tree
+        self.tree = tree
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -61,6 +62,11 @@ class AsteriskPeer:
         return self._running().pid
 
     def __enter__(self) -> Self:
+        # Two Asterisks may share a port, for they set SO_REUSEADDR: neither would notice.
+        if not can_bind(self.settings.address, IAX_PORT):
+            raise LabError(f"UDP port {IAX_PORT} of {self.settings.address} is taken")
+        # A control socket's path is limited to 107 octets, which pytest's folders exceed.
+        self.folder = Path(tempfile.mkdtemp(prefix="siax-ast-"))
         try:
             self._write_folder()
             self._start()
@@ -129,7 +135,7 @@ class AsteriskPeer:
         started = time.monotonic()
         with (self.folder / "log" / "console.log").open("wb") as console:
             self._process = subprocess.Popen(
-                [*self._tree.command(), "-C", str(self._configuration), "-f"],
+                [*self.tree.command(), "-C", str(self._configuration), "-f"],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
@@ -154,7 +160,7 @@ class AsteriskPeer:
 
     def _ask(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*self._tree.command(), "-C", str(self._configuration), "-rx", command],
+            [*self.tree.command(), "-C", str(self._configuration), "-rx", command],
             capture_output=True,
             text=True,
             check=False,
@@ -184,7 +190,7 @@ class AsteriskPeer:
             (self.folder / "etc" / name).write_text(text.replace(HERE, str(self.folder)))
 
     def _asterisk_conf(self) -> str:
-        own, tree = self.folder, self._tree
+        own, tree = self.folder, self.tree
         return f"""[directories]
 astetcdir => {own}/etc
 astmoddir => {tree.modules}

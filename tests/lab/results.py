@@ -1,8 +1,8 @@
 """Sizes of proofs, and the record of what the full-size ones measured.
 
-A proof is one test with two sizes: small in `make test`, full with SIAX_PROOF=full. What it measures
-goes to `record`, which writes only where SIAX_PROOF_RESULTS names a file: one JSON line a result,
-so that a run that was broken off goes on where it stopped (tests/proof.py).
+A proof is one test with two sizes: small in `make test`, full with SIAX_PROOF=full. What it
+measures goes to `record`, which writes only where SIAX_PROOF_RESULTS names a file: one JSON line
+a result, so that a run that was broken off goes on where it stopped (tests/proof.py).
 """
 
 import json
