@@ -1,0 +1,273 @@
+"""The SIP agent: calls come in and go out as SipLegs, from one pjsua2 in trio's thread.
+
+Owns the life of the library, the door that requests pass (admission) and the table of calls. A
+request runs down this page: limits on strangers within the extension, _Door, _Account, on_incoming.
+It must not know what a leg is bridged with.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import pjsua2 as pj
+import structlog
+import trio
+
+from bridge.sip.admission import Admission, Answer, SipRequest, allow_networks, answer_admitted
+from bridge.sip.call import CallTable, PjCall, log_failure, pj_header
+from bridge.sip.leg import NOT_ACCEPTABLE_HERE, SERVER_ERROR, LegHandler, LegState, SipLeg
+from bridge.sip.library import Library
+from bridge.sip.messages import host_port, request_user, sdp_body, user_part
+from bridge.sip.sdp import LocalMedia, SdpError, parse_sdp_untrusted
+from bridge.sip.settings import SipError, SipSettings, parse_listen_url
+
+log = structlog.get_logger("sip")
+
+SHUTDOWN_S = 2.0
+REFUSAL_LOG_INTERVAL_S = 1.0
+UNAVAILABLE = 503
+
+_ANY_PORT = 9  # nothing is sent there
+
+OnIncoming = Callable[[SipLeg], LegHandler | None]
+
+
+@dataclass(slots=True)
+class SipCounters:
+    """What has passed since the agent began."""
+
+    incoming: int = 0
+    outgoing: int = 0
+    refused_requests: int = 0
+
+
+class SipAgent:
+    """One SIP endpoint. `on_incoming` takes a new leg and returns its handler.
+
+    When `on_incoming` returns None the leg is refused with 500, unless it has ended the leg itself.
+    `admission` decides about each request outside a dialog; by default the sources in
+    settings.allow are admitted.
+
+    Raises:
+        SipError: a listen url that cannot be read.
+    """
+
+    def __init__(
+        self, settings: SipSettings, on_incoming: OnIncoming, admission: Admission | None = None
+    ) -> None:
+        self.counters = SipCounters()
+        self.listening: tuple[str, ...] = ()
+        self._settings = settings
+        self._listen = tuple(parse_listen_url(url) for url in settings.listen)
+        self._on_incoming = on_incoming
+        self._admission = admission or allow_networks(settings.allow)
+        self._calls = CallTable(self._after_operation)
+        self._ids = itertools.count(1)
+        self._library: Library | None = None
+        self._closing = trio.Event()
+        self._bound_hosts = {a.host for a in self._listen if not a.is_wildcard}
+        self._arrived_at = ""
+        self._refusal_logged_at = float("-inf")
+        self._refused_unlogged = 0
+
+    @property
+    def active_calls(self) -> int:
+        """Calls that pjsua2 holds for us, ended ones excluded."""
+        return len(self._calls.by_id)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen and serve until cancelled or closed, then end all calls within 2 s.
+
+        Raises:
+            SipError: an address cannot be listened on, or another agent runs in this process.
+        """
+        library = self._library = Library(self._settings, self._listen)
+        door = _Door(self._decide)
+        try:
+            for network in self._settings.allow:
+                door.exempt(str(network))
+            door.registerModule()
+            library.use_account(_Account(self._invited))
+            self.listening = library.listening
+            await self._serve(library, task_status)
+        finally:
+            door.unregisterModule()
+            library.destroy()
+            self._calls.by_id.clear()
+            self._library = None
+
+    async def _serve(self, library: Library, task_status: trio.TaskStatus[None]) -> None:
+        """Pump until told to stop; the goodbyes still need the pump, so it stops last."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(library.pump)
+                task_status.started()
+                await self._closing.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            self._closing.set()
+            with trio.CancelScope(shield=True):
+                await self._say_goodbye(library)
+
+    async def _say_goodbye(self, library: Library) -> None:
+        """End all calls, and wait until the phones have acknowledged it or 2 s have passed."""
+        for call in list(self._calls.by_id.values()):
+            call.leg.end(UNAVAILABLE)
+        with trio.move_on_after(SHUTDOWN_S):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(library.pump)
+                await library.quiet()
+                nursery.cancel_scope.cancel()
+
+    def close(self) -> None:
+        """Let run() end; it takes up to 2 s."""
+        self._closing.set()
+
+    def call(self, uri: str, handler: LegHandler, local: LocalMedia, from_uri: str = "") -> SipLeg:
+        """Place a call that offers `local`; all else is told to `handler`.
+
+        Raises:
+            SipError: not running, or the URI cannot be called; neither URI is in the text.
+        """
+        if self._library is None or self._closing.is_set():
+            raise SipError("the SIP agent is not running")
+        call = PjCall(self._library.account, pj.PJSUA_INVALID_ID, self._calls)
+        call.leg = SipLeg(next(self._ids), call, state=LegState.CALLING, local=local)
+        with suppress(pj.Error):
+            call.place(uri, from_uri)
+        if not call.isActive():
+            raise SipError("the SIP URI cannot be called")
+        self._calls.by_id[call.getId()] = call
+        call.leg.begin(handler)
+        self.counters.outgoing += 1
+        return call.leg
+
+    def _after_operation(self) -> None:
+        if self._library is not None:
+            self._library.reschedule()
+
+    # The way of an incoming request, in order.
+
+    def _decide(self, request: SipRequest) -> Answer | None:
+        """What becomes of a request outside a dialog; None: pjsua2 makes a call of it."""
+        if self._closing.is_set():
+            return Answer(UNAVAILABLE)
+        refusal = self._admission(request)
+        if refusal is None:
+            self._arrived_at = request.local[0]
+            return answer_admitted(request.method)
+        self._note_refusal(request.source[0])
+        return refusal
+
+    def _note_refusal(self, host: str) -> None:
+        """Count it; log one line each second at most, with the address and nothing else."""
+        self.counters.refused_requests += 1
+        self._refused_unlogged += 1
+        now = trio.current_time()
+        if now - self._refusal_logged_at >= REFUSAL_LOG_INTERVAL_S:
+            log.warning("request refused", source=host, refused=self._refused_unlogged)
+            self._refusal_logged_at = now
+            self._refused_unlogged = 0
+
+    def _invited(self, account: pj.Account, prm: pj.OnIncomingCallParam) -> None:
+        """An admitted INVITE: make a leg of it and offer it to our user."""
+        call = PjCall(account, prm.callId, self._calls)
+        self._calls.by_id[prm.callId] = call
+        message = prm.rdata.wholeMsg
+        call.leg = self._leg_of(call, host_port(prm.rdata.srcAddress), message)
+        self.counters.incoming += 1
+        try:
+            self._offer_leg(call.leg, sdp_body(message))
+        except SdpError:
+            call.leg.end(NOT_ACCEPTABLE_HERE)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it must not reach C++
+            log_failure("on_incoming", error)
+            call.fail()
+
+    def _leg_of(self, call: PjCall, source: tuple[str, int], message: str) -> SipLeg:
+        return SipLeg(
+            next(self._ids),
+            call,
+            state=LegState.INVITED,
+            caller=user_part(call.getInfo().remoteUri),
+            called=request_user(message),
+            source=source,
+            local_host=self._reached_host(source[0]),
+        )
+
+    def _offer_leg(self, leg: SipLeg, offer: str) -> None:
+        leg.offer = parse_sdp_untrusted(offer) if offer else None
+        handler = self._on_incoming(leg)
+        if handler is not None:
+            leg.begin(handler)
+        elif not leg.is_over:
+            leg.end(SERVER_ERROR)
+
+    def _reached_host(self, source_host: str) -> str:
+        """The address of ours that a source has reached, as good as it can be known.
+
+        A socket bound to all addresses does not tell: then it is the one that the kernel would
+        answer from.
+        """
+        if self._arrived_at in self._bound_hosts:
+            return self._arrived_at
+        family = socket.AF_INET6 if ":" in source_host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((source_host, _ANY_PORT))
+            except OSError:
+                return self._arrived_at
+            return str(probe.getsockname()[0])
+
+
+class _Door(pj.SipModule):  # type: ignore[misc]  # pjsua2 carries no types
+    """Sees each request outside a dialog before pjsua2 does, behind the extension's limits."""
+
+    def __init__(self, decide: Callable[[SipRequest], Answer | None]) -> None:
+        super().__init__("siax-door")
+        self._decide = decide
+
+    def onRxRequest(self, prm: pj.OnRxRequestParam) -> bool:  # noqa: N802
+        """Answer the request, or leave it to pjsua2 by returning False."""
+        try:
+            answer = self._decide(_request(prm))
+        except Exception as error:  # noqa: BLE001  # whatever it is, it must not reach C++
+            log_failure("onRxRequest", error)
+            answer = Answer(SERVER_ERROR)
+        if answer is None:
+            return False
+        prm.code = answer.status
+        prm.reason = answer.reason
+        prm.stateful = answer.stateful
+        for name, value in answer.headers:
+            prm.headers.append(pj_header(name, value))
+        return True
+
+
+def _request(prm: pj.OnRxRequestParam) -> SipRequest:
+    return SipRequest(
+        method=prm.method,
+        transport=prm.transport,
+        source=host_port(prm.rdata.srcAddress),
+        local=host_port(prm.localAddress),
+        message=prm.rdata.wholeMsg,
+    )
+
+
+class _Account(pj.Account):  # type: ignore[misc]  # pjsua2 carries no types
+    """The one account; all calls are its."""
+
+    def __init__(self, invited: Callable[[pj.Account, pj.OnIncomingCallParam], None]) -> None:
+        super().__init__()
+        self._invited = invited
+
+    def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:  # noqa: N802
+        """An INVITE has passed the door."""
+        try:
+            self._invited(self, prm)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it must not reach C++
+            log_failure("onIncomingCall", error)

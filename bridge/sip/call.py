@@ -1,0 +1,212 @@
+"""pjsua2's Call, made to carry a SipLeg: callbacks go up to the leg, its requests go down.
+
+Owns the rules of a pj.Call's life. A reference is kept in `calls` from birth on, since dropping it
+would end the call; and it is dropped within the DISCONNECTED callback, since later the same slot
+may hold another call, which would be hung up. No exception may leave a callback: pjsua2 prints and
+loses it, so it is logged here, without its text, and ends the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import TypeVar, cast
+
+import pjsua2 as pj
+import structlog
+
+from bridge.sip.admission import Headers
+from bridge.sip.leg import NOT_ACCEPTABLE_HERE, SERVER_ERROR, SipLeg
+from bridge.sip.messages import host_port, q850_cause
+from bridge.sip.sdp import AudioDescription, Direction, PayloadType, direction_of
+
+log = structlog.get_logger("sip")
+
+_DECLINE = 603
+_Callback = TypeVar("_Callback", bound=Callable[..., None])
+
+
+def where(error: BaseException) -> str:
+    """The place an exception was raised at, as file:line; its text may hold a number."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return "unknown"
+    return f"{traceback.tb_frame.f_code.co_filename.rpartition('/')[2]}:{traceback.tb_lineno}"
+
+
+def log_failure(callback: str, error: Exception) -> None:
+    """Log that a callback failed, without a word of what it worked on."""
+    log.error("callback failed", callback=callback, error=type(error).__name__, at=where(error))
+
+
+def _guarded(callback: _Callback) -> _Callback:
+    """Keep exceptions inside: the call ends with 500, the service goes on."""
+
+    @wraps(callback)
+    def guarded(self: PjCall, prm: object) -> None:
+        try:
+            callback(self, prm)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it must not reach C++
+            log_failure(callback.__name__, error)
+            self.fail()
+
+    return cast("_Callback", guarded)
+
+
+@dataclass(slots=True)
+class CallTable:
+    """The calls that live, by pjsua2's number, and what to do after each operation on one."""
+
+    after_operation: Callable[[], None]
+    by_id: dict[int, PjCall] = field(default_factory=dict)
+
+
+class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
+    """One call of pjsua2; `leg` is set right after construction, before any callback."""
+
+    leg: SipLeg
+
+    def __init__(self, account: pj.Account, call_id: int, table: CallTable) -> None:
+        super().__init__(account, call_id)
+        self._table = table
+
+    # Down: CallControl.
+
+    def respond(self, status: int, reason: str, headers: Headers, sdp: str) -> None:
+        """Answer the INVITE with any status; a refusal goes this way too, to keep its headers."""
+        parameters = _operation(headers)
+        parameters.statusCode = status
+        parameters.reason = reason
+        if sdp:
+            parameters.sdp.wholeSdp = sdp
+        self._attempt(self.answer, parameters)
+
+    def place(self, uri: str, from_uri: str) -> None:
+        """Send the INVITE.
+
+        Raises:
+            pj.Error: the URI cannot be parsed or reached.
+        """
+        parameters = _operation(())
+        parameters.txOption.localUri = from_uri
+        self.makeCall(uri, parameters)
+        self._table.after_operation()
+
+    def hang_up(self, headers: Headers) -> None:
+        """CANCEL or BYE, as pjsip knows best."""
+        self._attempt(self.hangup, _operation(headers))
+
+    def fail(self) -> None:
+        """End it after an error of our own, quietly if even that fails."""
+        try:
+            self.leg.end(SERVER_ERROR)
+        except Exception as error:  # noqa: BLE001  # called from callbacks, as _guarded
+            log_failure("fail", error)
+
+    def _attempt(
+        self, operation: Callable[[pj.CallOpParam], None], parameters: pj.CallOpParam
+    ) -> None:
+        """What the phone has overtaken, as an answer to a call just cancelled, fails harmlessly."""
+        try:
+            operation(parameters)
+        except pj.Error as error:
+            log.warning("call operation refused", leg=self.leg.id, status=error.status)
+        self._table.after_operation()
+
+    # Up: callbacks of pjsua2, whose names are its own.
+
+    @_guarded
+    def onCallState(self, prm: pj.OnCallStateParam) -> None:  # noqa: N802
+        """The state machine of the INVITE has moved."""
+        info = self.getInfo()
+        if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
+            self._forget(info.id)
+            cause = q850_cause(_received(prm.e))
+            self.leg.disconnected(info.lastStatusCode, info.lastReason, cause)
+        elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:
+            self.leg.established()
+
+    def _forget(self, call_id: int) -> None:
+        if self._table.by_id.get(call_id) is self:
+            del self._table.by_id[call_id]
+
+    @_guarded
+    def onCallSdpCreated(self, prm: pj.OnCallSdpCreatedParam) -> None:  # noqa: N802
+        """pjsua2 has written an SDP of its own: ours takes its place."""
+        text = self.leg.session_description(is_answer=bool(prm.remSdp.wholeSdp))
+        if text:
+            prm.sdp.wholeSdp = text
+
+    def onCallRxOffer(self, prm: pj.OnCallRxOfferParam) -> None:  # noqa: N802
+        """A re-INVITE or UPDATE offers anew."""
+        prm.statusCode = NOT_ACCEPTABLE_HERE
+        self._answer_offer(prm)
+
+    @_guarded
+    def _answer_offer(self, prm: pj.OnCallRxOfferParam) -> None:
+        if self.leg.offered(prm.offer.wholeSdp):
+            prm.statusCode = pj.PJSIP_SC_OK
+
+    @_guarded
+    def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:  # noqa: ARG002, N802
+        """An exchange is complete; worth knowing when it answers our offer."""
+        if self.leg.awaits_answer:
+            self.leg.agreed(self._answered())
+
+    def _answered(self) -> AudioDescription:
+        """The phone's answer to our offer, as pjsip understood it."""
+        try:
+            info = self.getStreamInfo(0)
+        except pj.Error:  # an inactive stream has no information
+            return AudioDescription("0.0.0.0", 0, (), Direction.INACTIVE)  # noqa: S104  # no bind
+        host, port = host_port(info.remoteRtpAddress)
+        codec = PayloadType(info.txPt, info.codecName.upper(), info.codecClockRate)
+        return AudioDescription(
+            host=host,
+            port=port,
+            payload_types=(codec,),
+            direction=direction_of(
+                sends=bool(info.dir & pj.PJMEDIA_DIR_DECODING),
+                receives=bool(info.dir & pj.PJMEDIA_DIR_ENCODING),
+            ),
+            telephone_event=info.audTxEventPt if info.audTxEventPt >= 0 else None,
+            rtcp_port=host_port(info.remoteRtcpAddress)[1],
+        )
+
+    def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:  # noqa: N802
+        """Decline REFER: by default pjsua2 would call whatever the phone names."""
+        prm.statusCode = _DECLINE
+
+    def onCallReplaceRequest(self, prm: pj.OnCallReplaceRequestParam) -> None:  # noqa: N802
+        """Decline INVITE with Replaces: by default pjsua2 would hand the call over."""
+        prm.statusCode = _DECLINE
+
+
+def _operation(headers: Headers) -> pj.CallOpParam:
+    """Parameters with our headers; by default media is one audio line and nothing else."""
+    parameters = pj.CallOpParam(True)  # noqa: FBT003  # pjsua2 takes no keyword here
+    parameters.opt.audioCount = 1
+    parameters.opt.videoCount = 0
+    parameters.opt.textCount = 0
+    for name, value in headers:
+        parameters.txOption.headers.append(pj_header(name, value))
+    return parameters
+
+
+def pj_header(name: str, value: str) -> pj.SipHeader:
+    """A header as pjsua2 takes it."""
+    header = pj.SipHeader()
+    header.hName = name
+    header.hValue = value
+    return header
+
+
+def _received(event: pj.SipEvent) -> str:
+    """The message that caused an event, or nothing when it was no message."""
+    body = event.body
+    if event.type == pj.PJSIP_EVENT_TSX_STATE and body.tsxState.type == pj.PJSIP_EVENT_RX_MSG:
+        return str(body.tsxState.src.rdata.wholeMsg)
+    return ""

@@ -1,0 +1,297 @@
+"""One SIP call leg, whichever side began it: what its user may ask and what it is told.
+
+Owns the state of a leg and its session descriptions. It must not know pjsua2: a CallControl sends
+for it. Caller and called are secrets and show in no repr, log or error.
+
+A leg's life is the table TRANSITIONS; the user's requests that come too late, because the phone was
+faster, do nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from enum import Enum, auto
+from types import MappingProxyType
+from typing import Protocol
+
+from bridge.sip.admission import Headers
+from bridge.sip.sdp import AudioDescription, LocalMedia, SdpError, parse_sdp_untrusted
+from bridge.sip.sdp_writing import write_sdp
+
+NOT_ACCEPTABLE_HERE = 488
+SERVER_ERROR = 500
+_ACCEPTED = 200
+_SESSION_ID_BITS = 62
+
+
+class LegState(Enum):
+    """Where a leg stands; ENDING and ENDED take no more requests."""
+
+    INVITED = auto()  # incoming, no final answer yet
+    CALLING = auto()  # outgoing, no 2xx yet
+    UP = auto()  # a 2xx was sent or came
+    ENDING = auto()
+    ENDED = auto()
+
+
+class LegInput(Enum):
+    """What moves a leg on."""
+
+    ACCEPT = auto()  # we answer 200
+    ACCEPTED = auto()  # the 2xx and its ACK are through
+    END = auto()  # we refuse, cancel or hang up
+    DISCONNECTED = auto()  # it is over
+
+
+TRANSITIONS: Mapping[tuple[LegState, LegInput], LegState] = MappingProxyType(
+    {
+        (LegState.INVITED, LegInput.ACCEPT): LegState.UP,
+        (LegState.INVITED, LegInput.END): LegState.ENDING,
+        (LegState.INVITED, LegInput.DISCONNECTED): LegState.ENDED,
+        (LegState.CALLING, LegInput.ACCEPTED): LegState.UP,
+        (LegState.CALLING, LegInput.END): LegState.ENDING,
+        (LegState.CALLING, LegInput.DISCONNECTED): LegState.ENDED,
+        (LegState.UP, LegInput.ACCEPTED): LegState.UP,
+        (LegState.UP, LegInput.END): LegState.ENDING,
+        (LegState.UP, LegInput.DISCONNECTED): LegState.ENDED,
+        (LegState.ENDING, LegInput.DISCONNECTED): LegState.ENDED,
+    }
+)
+
+
+class CallControl(Protocol):
+    """What a leg needs of the SIP stack."""
+
+    def respond(self, status: int, reason: str, headers: Headers, sdp: str) -> None:
+        """Answer the INVITE; an empty `reason` is the usual one, an empty `sdp` leaves it."""
+
+    def hang_up(self, headers: Headers) -> None:
+        """Send CANCEL or BYE."""
+
+
+class LegHandler(Protocol):
+    """Who uses a leg. An exception out of these ends the leg with 500."""
+
+    def on_media(self, leg: SipLeg, remote: AudioDescription | None) -> LocalMedia:
+        """Each offer and answer. What is returned becomes ours, toward the same exchange.
+
+        `remote` is the phone's offer (the first comes right after on_incoming), or the phone's
+        answer to our offer (then what is returned is ignored), or None: the phone wants our offer.
+        """
+
+    def on_answered(self, leg: SipLeg) -> None:
+        """The 2xx and its ACK are through."""
+
+    def on_digit(self, leg: SipLeg, digit: str) -> None:
+        """A digit came by SIP INFO."""
+
+    def on_ended(self, leg: SipLeg, status: int, reason: str, q850: int | None) -> None:
+        """Once, last, however it ended; also within the leg's own end().
+
+        `status` is 487 for a caller who gave up and 200 after a BYE; `q850` is the phone's cause.
+        """
+
+
+class SipLeg:
+    """One call. `caller` and `called` are user parts, unescaped; addresses are (host, port).
+
+    `local_host` is the address that the phone reached, in numbers. `offer` is the phone's first
+    offer, None when the phone leaves the offer to us. All of it is set before on_incoming sees the
+    leg and stays.
+    """
+
+    __slots__ = (
+        "_control",
+        "_handler",
+        "_local",
+        "_media_sent",
+        "_prepared",
+        "_remote",
+        "_session_id",
+        "_we_offered",
+        "called",
+        "caller",
+        "id",
+        "local_host",
+        "offer",
+        "source",
+        "state",
+    )
+
+    def __init__(
+        self,
+        leg_id: int,
+        control: CallControl,
+        *,
+        state: LegState,
+        caller: str = "",
+        called: str = "",
+        source: tuple[str, int] = ("", 0),
+        local_host: str = "",
+        local: LocalMedia | None = None,
+    ) -> None:
+        self.id = leg_id
+        self.state = state
+        self.caller = caller
+        self.called = called
+        self.source = source
+        self.local_host = local_host
+        self.offer: AudioDescription | None = None
+        self._control: CallControl | None = control
+        self._handler: LegHandler | None = None
+        self._local = local
+        self._remote: AudioDescription | None = None
+        self._prepared = ""
+        self._we_offered = False
+        self._media_sent = False
+        self._session_id = secrets.randbits(_SESSION_ID_BITS)
+
+    def __repr__(self) -> str:
+        return f"<SipLeg {self.id} {self.state.name}>"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can be asked of it any more."""
+        return self.state in (LegState.ENDING, LegState.ENDED)
+
+    # What the user of the leg may ask.
+
+    def ringing(self) -> None:
+        """Send 180. Incoming, before the final answer."""
+        if self.state is LegState.INVITED:
+            self._respond(180)
+
+    def progress(self, local: LocalMedia | None = None) -> None:
+        """Send 183 with SDP, from which on the phone hears us. Incoming, before the final answer.
+
+        `local` replaces what on_media gave, as long as no SDP was sent.
+        """
+        if self.state is LegState.INVITED:
+            self._respond_with_media(183, local)
+
+    def answer(self, local: LocalMedia | None = None) -> None:
+        """Send 200. `local` as in progress()."""
+        if self.state is LegState.INVITED and self._respond_with_media(_ACCEPTED, local):
+            self._move(LegInput.ACCEPT)
+
+    def end(
+        self,
+        status: int,
+        reason: str | None = None,
+        *,
+        retry_after_s: int | None = None,
+        q850: int | None = None,
+    ) -> None:
+        """Refuse with `status`, cancel or hang up, as the state asks.
+
+        `status` (400 to 699), `reason` and `retry_after_s` show only in a refusal, the Q.850 cause
+        in each case.
+        """
+        if self.is_over or self._control is None:
+            return
+        refuses = self.state is LegState.INVITED
+        self._move(LegInput.END)
+        headers = () if q850 is None else (("Reason", f"Q.850;cause={q850}"),)
+        if not refuses:
+            self._control.hang_up(headers)
+            return
+        if retry_after_s is not None:
+            headers = (*headers, ("Retry-After", str(retry_after_s)))
+        self._control.respond(status, reason or "", headers, "")
+
+    # What the stack tells.
+
+    def begin(self, handler: LegHandler) -> None:
+        """Take the handler; an incoming leg with an offer asks it for media at once.
+
+        Raises:
+            SdpError: the offer has none of our codecs.
+        """
+        self._handler = handler
+        if self.offer is not None and not self.is_over:
+            self._answer_offer(self.offer)
+
+    def offered(self, text: str) -> bool:
+        """The phone offers anew in its call; False when that must be refused."""
+        if self._handler is None:
+            return False
+        try:
+            self._answer_offer(parse_sdp_untrusted(text))
+        except SdpError:
+            return False
+        return True
+
+    def session_description(self, *, is_answer: bool) -> str:
+        """Our SDP, as it is due now; empty: what the stack has by itself, since it is over."""
+        if is_answer or self.is_over:
+            return self._prepared
+        if self._handler is not None and (self._local is None or self.state is LegState.UP):
+            self._local = self._handler.on_media(self, None)
+        if self._local is None:
+            return ""
+        self._we_offered = True
+        return write_sdp(None, self._local, self._session_id, 1)
+
+    def agreed(self, remote: AudioDescription) -> None:
+        """An offer of ours was answered."""
+        self._we_offered = False
+        self._remote = remote
+        if self._handler is not None and not self.is_over:
+            self._local = self._handler.on_media(self, remote)
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether an offer of ours is open."""
+        return self._we_offered
+
+    @property
+    def remote(self) -> AudioDescription | None:
+        """What the phone said last of its media."""
+        return self._remote
+
+    def established(self) -> None:
+        """The 2xx is acknowledged."""
+        if not self.is_over:
+            self._move(LegInput.ACCEPTED)
+            if self._handler is not None:
+                self._handler.on_answered(self)
+
+    def disconnected(self, status: int, reason: str, q850: int | None) -> None:
+        """It is over: the stack is let go, and the handler told."""
+        if self.state is LegState.ENDED:
+            return
+        self._move(LegInput.DISCONNECTED)
+        handler, self._handler, self._control = self._handler, None, None
+        if handler is not None:
+            handler.on_ended(self, status, reason, q850)
+
+    # Within.
+
+    def _move(self, happened: LegInput) -> None:
+        self.state = TRANSITIONS[self.state, happened]
+
+    def _answer_offer(self, offer: AudioDescription) -> None:
+        assert self._handler is not None  # noqa: S101  # both callers have looked
+        self._remote = offer
+        self._local = self._handler.on_media(self, offer)
+        self._prepared = write_sdp(offer, self._local, self._session_id, 1)
+
+    def _respond(self, status: int, sdp: str = "") -> None:
+        if self._control is not None:
+            self._control.respond(status, "", (), sdp)
+
+    def _respond_with_media(self, status: int, local: LocalMedia | None) -> bool:
+        """Answer with SDP, a new one where that is still possible; False when none is agreed."""
+        sdp = ""
+        if local is not None and not self._media_sent:
+            self._local = local
+            if self.offer is not None:
+                try:
+                    sdp = write_sdp(self.offer, local, self._session_id, 1)
+                except SdpError:
+                    self.end(NOT_ACCEPTABLE_HERE)
+                    return False
+        self._media_sent = True
+        self._respond(status, sdp)
+        return not self.is_over

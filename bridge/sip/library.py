@@ -1,0 +1,201 @@
+"""pjsua2's one Endpoint: made, listening, pumped from trio's own thread, and destroyed.
+
+Owns the settings under which PJSIP runs here (no thread, no sound, no media of its own, no message
+in its log) and the one task that drives it. It must not know calls. pjsua2 is a singleton of the
+process, so a second Library while one is open is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pjsua2 as pj
+import structlog
+import trio
+
+from bridge.sip.messages import host_port
+from bridge.sip.settings import ListenAddress, SipError, SipSettings
+
+log = structlog.get_logger("sip")
+
+RETRANSMISSION_DUE_MS = 1000
+QUIET_POLL_S = 0.01
+
+_MODULE_NAME = re.compile(r"[A-Za-z_]+")
+_SYSTEM_ERRORS = 120_000  # PJ_ERRNO_START_SYS: pjlib adds it to errno
+_LEVELS = {0: "critical", 1: "error", 2: "warning", 3: "info"}
+_TRANSPORTS = {
+    ("udp", False): pj.PJSIP_TRANSPORT_UDP,
+    ("udp", True): pj.PJSIP_TRANSPORT_UDP6,
+    ("tcp", False): pj.PJSIP_TRANSPORT_TCP,
+    ("tcp", True): pj.PJSIP_TRANSPORT_TCP6,
+}
+# What pjsua2 must know to let an offer pass; which codecs we speak is sdp's decision.
+_NEGOTIABLE = (
+    ("PCMU", 0, 8000, 1),
+    ("GSM", 3, 8000, 1),
+    ("PCMA", 8, 8000, 1),
+    ("G722", 9, 16000, 1),
+    ("G729", 18, 8000, 1),
+    ("iLBC", 97, 8000, 1),
+    ("opus", 98, 48000, 2),
+    ("speex", 99, 8000, 1),
+    ("speex", 100, 16000, 1),
+    ("G726-32", 102, 8000, 1),
+    ("L16", 11, 44100, 1),
+)
+
+
+class _LogWriter(pj.LogWriter):  # type: ignore[misc]  # pjsua2 carries no types
+    """Forwards severity and module of what PJSIP says; its text may hold whole messages."""
+
+    def write(self, entry: pj.LogEntry) -> None:
+        """Called by PJSIP for each of its lines."""
+        found = _MODULE_NAME.search(entry.msg[:32])
+        module = found[0] if found else "unknown"
+        getattr(log, _LEVELS.get(entry.level, "debug"))("pjsip reported", module=module)
+
+
+class Library:
+    """The open library; `endpoint` and `account` are pjsua2's own objects.
+
+    Raises:
+        SipError: the library is open already, or an address cannot be listened on.
+    """
+
+    def __init__(self, settings: SipSettings, listen: Sequence[ListenAddress]) -> None:
+        before = _epoll_descriptors()
+        self.endpoint = _create()
+        try:
+            (self._epoll,) = _epoll_descriptors() - before
+            self._writer = _LogWriter()
+            self.endpoint.libInit(_endpoint_config(settings, self._writer))
+            self._use_no_media()
+            self.listening = tuple(self._listen(address) for address in listen)
+            self.endpoint.libStart()
+            self.account = pj.Account()
+        except BaseException:
+            self.destroy()
+            raise
+        self._wait = trio.CancelScope()
+
+    def _use_no_media(self) -> None:
+        self.endpoint.audDevManager().setNoDev()
+        for codec in _NEGOTIABLE:
+            pj.DummyCodecs.add(*codec)
+        pj.DummyCodecs.install()
+
+    def _listen(self, address: ListenAddress) -> str:
+        """Open one transport; the url with the port that the kernel gave."""
+        config = pj.TransportConfig()
+        config.port = address.port
+        config.boundAddress = address.host
+        kind = _TRANSPORTS[address.transport, address.is_ipv6]
+        try:
+            transport = self.endpoint.transportCreate(kind, config)
+        except pj.Error as error:
+            raise SipError(f"cannot listen on {address.url}: {_explain(error.status)}") from None
+        _, port = host_port(self.endpoint.transportGetInfo(transport).localName)
+        return f"{address.url.rpartition(':')[0]}:{port}"
+
+    def use_account(self, account: pj.Account) -> None:
+        """Let an Account subclass take the calls: incoming ones go to its onIncomingCall."""
+        config = pj.AccountConfig()
+        config.idUri = "sip:bridge@localhost"
+        media = config.mediaConfig
+        media.useLoopMedTp = True
+        media.enableLoopback = False
+        media.lockCodecEnabled = False
+        media.streamKaEnabled = False
+        media.srtpUse = pj.PJMEDIA_SRTP_OPTIONAL
+        media.srtpSecureSignaling = 0
+        nat = config.natConfig
+        nat.contactRewriteUse = nat.viaRewriteUse = nat.sdpNatRewriteUse = 0
+        nat.sipOutboundUse = 0
+        account.create(config, True)  # noqa: FBT003  # pjsua2 takes no keyword here
+        self.account = account
+
+    @trio.lowlevel.enable_ki_protection
+    async def pump(self) -> None:
+        """Handle PJSIP's packets and timers until cancelled, a bounded number in each pass.
+
+        KeyboardInterrupt would otherwise be raised within a callback and be lost there.
+        """
+        while True:
+            await self._wait_for_work()
+            self.endpoint.libHandleEvents(0)
+
+    async def _wait_for_work(self) -> None:
+        with trio.CancelScope() as self._wait:
+            self.reschedule()
+            await trio.lowlevel.wait_readable(self._epoll)
+
+    def reschedule(self) -> None:
+        """Note that PJSIP may have gained an earlier timer: after each call into it."""
+        due_ms = pj.SipModule.msecToNextTimer()
+        if due_ms >= 0:
+            self._wait.deadline = trio.current_time() + due_ms / 1000
+
+    async def quiet(self) -> None:
+        """Wait until the phones have acknowledged what was sent to them, as far as can be seen.
+
+        A message that waits for its answer shows as a retransmission due within a second.
+        """
+        # pjsip signals nothing here, so there is no event to wait for.
+        while 0 <= pj.SipModule.msecToNextTimer() <= RETRANSMISSION_DUE_MS:  # noqa: ASYNC110
+            await trio.sleep(QUIET_POLL_S)
+
+    def destroy(self) -> None:
+        """Close everything; idempotent. Live calls are dropped without a message."""
+        with suppress(pj.Error):
+            self.endpoint.libDestroy(pj.PJSUA_DESTROY_NO_NETWORK)
+
+
+def _create() -> pj.Endpoint:
+    try:
+        endpoint = pj.Endpoint()
+    except pj.Error:
+        raise SipError("pjsua2 is in use already: one SIP agent for each process") from None
+    endpoint.libCreate()
+    return endpoint
+
+
+def _explain(status: int) -> str:
+    if status > _SYSTEM_ERRORS:
+        return os.strerror(status - _SYSTEM_ERRORS)
+    return f"pjsip error {status}"
+
+
+def _epoll_descriptors() -> set[int]:
+    """The epoll descriptors of this process; PJSIP does not tell its own."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # the descriptor of this very listing is gone already
+            if str(entry.readlink()) == "anon_inode:[eventpoll]":
+                found.add(int(entry.name))
+    return found
+
+
+def _endpoint_config(settings: SipSettings, writer: pj.LogWriter) -> pj.EpConfig:
+    config = pj.EpConfig()
+    agent = config.uaConfig
+    agent.threadCnt = 0
+    agent.mainThreadOnly = True
+    agent.maxCalls = settings.max_calls
+    agent.userAgent = settings.user_agent
+    agent.natTypeInSdp = 0
+    media = config.medConfig
+    media.hasIoqueue = False
+    media.threadCnt = 0
+    media.clockRate = 8000
+    logs = config.logConfig
+    logs.msgLogging = 0
+    logs.level = settings.library_log_level
+    logs.consoleLevel = 0
+    logs.decor = pj.PJ_LOG_HAS_SENDER
+    logs.writer = writer
+    return config

@@ -1,0 +1,75 @@
+"""What a SIP agent is told at its start, as plain values.
+
+Owns the reading of listen urls. It must not know pjsua2, nor the configuration file.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from bridge.errors import BridgeError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_LISTEN_URL = re.compile(r"(udp|tcp)://(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):(\d{1,5})", re.ASCII)
+_MAX_PORT = 65535
+
+
+class SipError(BridgeError):
+    """The SIP side cannot do what it was told; the text names no caller and no number."""
+
+
+@dataclass(frozen=True, slots=True)
+class SipSettings:
+    """Settings of one SipAgent, fixed for its life.
+
+    `listen` holds urls as "udp://0.0.0.0:5060" or "tcp://[::1]:5060"; port 0 lets the kernel
+    choose. `allow` holds the networks that may call without credentials; they are exempt from the
+    limits on strangers' requests. `max_calls` bounds concurrent calls; each costs about 21 kB from
+    the start. `library_log_level` is pjsip's: 1 errors, 2 warnings, 3 information.
+    """
+
+    listen: tuple[str, ...]
+    allow: tuple[Network, ...] = ()
+    user_agent: str = "siax"
+    max_calls: int = 1000
+    library_log_level: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """One parsed listen url; `transport` is "udp" or "tcp"."""
+
+    url: str
+    transport: str
+    host: str
+    port: int
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether the host is an IPv6 address."""
+        return ":" in self.host
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether it stands for every address of this machine."""
+        return ipaddress.ip_address(self.host).is_unspecified
+
+
+def parse_listen_url(url: str) -> ListenAddress:
+    """Read "udp://192.0.2.1:5060" or "tcp://[2001:db8::1]:5060".
+
+    Raises:
+        SipError: anything else; the text names the url.
+    """
+    found = _LISTEN_URL.fullmatch(url)
+    if found is None or int(found[4]) > _MAX_PORT:
+        raise SipError(f"{url}: expected udp://ADDRESS:PORT or tcp://ADDRESS:PORT")
+    host = found[2] or found[3]
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise SipError(f"{url}: {host} is no IP address") from None
+    return ListenAddress(url, found[1], host, int(found[4]))
