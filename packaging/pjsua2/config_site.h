@@ -1,0 +1,18 @@
+/* Sizes of the bridge's PJSIP: a gateway with hundreds of calls, no media, no sound device. */
+#define PJ_IOQUEUE_MAX_HANDLES   16384
+#define PJSIP_MAX_TSX_COUNT      16383
+#define PJSIP_MAX_DIALOG_COUNT   8191
+#define PJSIP_MAX_TRANSPORTS     4096
+#define PJSIP_MAX_NET_EVENTS     16
+
+/* Every message allocates this much, so it is not larger than real ones need. */
+#define PJSIP_MAX_PKT_LEN        6000
+#define PJSIP_MAX_URL_SIZE       1024
+
+/* A burst of INVITEs waits in the kernel while the one thread relays media. */
+#define PJSIP_UDP_SO_RCVBUF_SIZE (4 * 1024 * 1024)
+#define PJSIP_UDP_SO_SNDBUF_SIZE (4 * 1024 * 1024)
+
+/* uaConfig.maxCalls may be less: each slot takes about 21 kB from the start. */
+#define PJSUA_MAX_CALLS          2048
+#define PJSUA_MAX_ACC            64

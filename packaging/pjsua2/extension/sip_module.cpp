@@ -1,0 +1,203 @@
+#include "sip_module.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <limits>
+
+#include <pjsip.h>
+#include <pjsua-lib/pjsua.h>
+#include <pjsua2/endpoint.hpp>
+
+#define THIS_FILE "sip_module.cpp"
+
+namespace pj {
+
+struct SipModule::Impl {
+    pjsip_module       module;
+    SipModule         *owner;
+    std::string        name;        // module.name points into it
+    RequestLimiter     limiter;
+    unsigned long long failures = 0;
+};
+
+namespace {
+
+// PJSIP's callbacks carry no pointer of ours, so the registered module is found here.
+SipModule::Impl *registered;
+
+double steadySeconds() {
+    using namespace std::chrono;
+    return duration<double>(steady_clock::now().time_since_epoch()).count();
+}
+
+pj_str_t borrow(const std::string &text) {
+    return {const_cast<char *>(text.data()), static_cast<pj_ssize_t>(text.size())};
+}
+
+RequestLimiter::Octets octetsOf(const pj_sockaddr &address) {
+    RequestLimiter::Octets octets{};
+    const void *raw = pj_sockaddr_get_addr(&address);
+    if (address.addr.sa_family == pj_AF_INET6()) {
+        std::memcpy(octets.data(), raw, octets.size());
+        return octets;
+    }
+    octets[10] = octets[11] = 0xff;
+    std::memcpy(octets.data() + 12, raw, 4);
+    return octets;
+}
+
+bool isOutOfDialog(pjsip_rx_data *rdata) {
+    return rdata->msg_info.msg->line.req.method.id != PJSIP_ACK_METHOD &&
+           pjsip_rdata_get_dlg(rdata) == nullptr && pjsip_rdata_get_tsx(rdata) == nullptr;
+}
+
+std::string hostPort(const pjsip_host_port &address) {
+    const std::string host(address.host.ptr, static_cast<std::size_t>(address.host.slen));
+    const bool isIpv6 = host.find(':') != std::string::npos;
+    return (isIpv6 ? "[" + host + "]" : host) + ":" + std::to_string(address.port);
+}
+
+void describe(pjsip_rx_data *rdata, OnRxRequestParam &prm) {
+    const pjsip_method &method = rdata->msg_info.msg->line.req.method;
+    const pjsip_transport *transport = rdata->tp_info.transport;
+    prm.rdata.fromPj(*rdata);
+    prm.method.assign(method.name.ptr, static_cast<std::size_t>(method.name.slen));
+    prm.transport = transport->type_name;
+    prm.localAddress = hostPort(transport->local_name);
+}
+
+bool isOneLine(const std::string &text) {
+    return text.find_first_of(std::string("\r\n\0", 3)) == std::string::npos;
+}
+
+bool isSendable(const OnRxRequestParam &answer) {
+    const bool headersFit = std::all_of(
+        answer.headers.begin(), answer.headers.end(), [](const SipHeader &header) {
+            return !header.hName.empty() && isOneLine(header.hName) && isOneLine(header.hValue);
+        });
+    const bool bodyIsTyped =
+        answer.body.empty() || answer.contentType.find('/') != std::string::npos;
+    return answer.code >= 200 && answer.code <= 699 && isOneLine(answer.reason) &&
+           isOneLine(answer.contentType) && headersFit && bodyIsTyped;
+}
+
+pjsip_msg_body *bodyOf(const OnRxRequestParam &answer, pj_pool_t *pool) {
+    if (answer.body.empty()) return nullptr;
+    const auto slash = answer.contentType.find('/');
+    const std::string type = answer.contentType.substr(0, slash);
+    const std::string subtype = answer.contentType.substr(slash + 1);
+    const pj_str_t typeText = borrow(type), subtypeText = borrow(subtype);
+    const pj_str_t bodyText = borrow(answer.body);
+    return pjsip_msg_body_create(pool, &typeText, &subtypeText, &bodyText);
+}
+
+// Headers and body live in the request's pool, which PJSIP copies from before this returns.
+pj_status_t send(pjsip_rx_data *rdata, const OnRxRequestParam &answer) {
+    pj_pool_t *pool = rdata->tp_info.pool;
+    pjsip_hdr headers;
+    pj_list_init(&headers);
+    for (const SipHeader &header : answer.headers) {
+        const pj_str_t name = borrow(header.hName), value = borrow(header.hValue);
+        pj_list_push_back(&headers, pjsip_generic_string_hdr_create(pool, &name, &value));
+    }
+    const pj_str_t reason = borrow(answer.reason);
+    const pj_str_t *phrase = answer.reason.empty() ? nullptr : &reason;
+    pjsip_msg_body *body = bodyOf(answer, pool);
+    pjsip_endpoint *endpoint = pjsua_get_pjsip_endpt();
+    if (answer.stateful)
+        return pjsip_endpt_respond(endpoint, nullptr, rdata, answer.code, phrase, &headers, body,
+                                   nullptr);
+    return pjsip_endpt_respond_stateless(endpoint, rdata, answer.code, phrase, &headers, body);
+}
+
+void refuse(SipModule::Impl &module, pjsip_rx_data *rdata) {
+    ++module.failures;
+    pjsip_endpt_respond_stateless(pjsua_get_pjsip_endpt(), rdata,
+                                  PJSIP_SC_INTERNAL_SERVER_ERROR, nullptr, nullptr, nullptr);
+}
+
+pj_bool_t ask(SipModule::Impl &module, pjsip_rx_data *rdata) {
+    OnRxRequestParam prm;
+    describe(rdata, prm);
+    if (!module.owner->onRxRequest(prm)) return PJ_FALSE;
+    if (prm.code == 0) return PJ_TRUE;
+    if (!isSendable(prm) || send(rdata, prm) != PJ_SUCCESS) refuse(module, rdata);
+    return PJ_TRUE;
+}
+
+// The border to C: no exception may cross it.
+pj_bool_t onRequest(pjsip_rx_data *rdata) {
+    SipModule::Impl *module = registered;
+    if (module == nullptr || !isOutOfDialog(rdata)) return PJ_FALSE;
+    try {
+        if (!module->limiter.admit(octetsOf(rdata->pkt_info.src_addr), steadySeconds()))
+            return PJ_TRUE;
+        return ask(*module, rdata);
+    } catch (...) {
+        refuse(*module, rdata);
+        return PJ_TRUE;
+    }
+}
+
+}  // namespace
+
+SipModule::SipModule(const std::string &name, int priority) : impl_(new Impl) {
+    pj_bzero(&impl_->module, sizeof(impl_->module));
+    impl_->owner = this;
+    impl_->name = name;
+    impl_->module.name = borrow(impl_->name);
+    impl_->module.id = -1;
+    impl_->module.priority = priority;
+    impl_->module.on_rx_request = &onRequest;
+}
+
+SipModule::~SipModule() {
+    unregisterModule();
+    delete impl_;
+}
+
+void SipModule::registerModule() PJSUA2_THROW(Error) {
+    if (registered != nullptr) PJSUA2_RAISE_ERROR(PJ_EEXISTS);
+    if (pjsua_get_pjsip_endpt() == nullptr) PJSUA2_RAISE_ERROR(PJ_EINVALIDOP);
+    PJSUA2_CHECK_EXPR(pjsip_endpt_register_module(pjsua_get_pjsip_endpt(), &impl_->module));
+    registered = impl_;
+}
+
+void SipModule::unregisterModule() {
+    if (registered != impl_) return;
+    registered = nullptr;
+    if (pjsua_get_pjsip_endpt() != nullptr)
+        pjsip_endpt_unregister_module(pjsua_get_pjsip_endpt(), &impl_->module);
+    impl_->module.id = -1;
+}
+
+bool SipModule::onRxRequest(OnRxRequestParam &) { return false; }
+
+void SipModule::setLimits(const RequestLimits &limits) PJSUA2_THROW(Error) {
+    impl_->limiter.setLimits(limits);
+}
+
+void SipModule::exempt(const std::string &network) PJSUA2_THROW(Error) {
+    impl_->limiter.exempt(network);
+}
+
+void SipModule::clearExempt() { impl_->limiter.clearExempt(); }
+
+RequestCounters SipModule::counters() const { return impl_->limiter.counters(); }
+
+unsigned long long SipModule::failures() const { return impl_->failures; }
+
+int SipModule::msecToNextTimer() {
+    pjsip_endpoint *endpoint = pjsua_get_pjsip_endpt();
+    pj_time_val due, now;
+    if (endpoint == nullptr ||
+        pj_timer_heap_earliest_time(pjsip_endpt_get_timer_heap(endpoint), &due) != PJ_SUCCESS)
+        return -1;
+    pj_gettickcount(&now);
+    PJ_TIME_VAL_SUB(due, now);
+    const long milliseconds = PJ_TIME_VAL_MSEC(due);
+    return static_cast<int>(std::clamp<long>(milliseconds, 0, std::numeric_limits<int>::max()));
+}
+
+}  // namespace pj
