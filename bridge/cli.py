@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BridgeError as error:
         return _fail(str(error))
     except ModuleNotFoundError as error:
-        if error.name != "pjsua2":
+        if error.name not in {"pjsua2", "_pjsua2"}:
             raise
         return _fail("pjsua2 is not installed: `make demo` builds it, or see README.md")
 
@@ -131,12 +131,20 @@ def _run(arguments: argparse.Namespace) -> int:
 
     try:
         return app.run(loaded)
-    except BridgeError:
-        raise
-    except Exception:
+    except Exception as error:
+        if expected := _bridge_errors(error):
+            return _fail("; ".join(map(str, expected)))
         # The interpreter would print it unmasked, and not as a log entry.
         log.exception("the bridge has crashed")
         return EXIT_FAILED
+
+
+def _bridge_errors(error: BaseException) -> list[BridgeError]:
+    """The errors meant for the user, taken out of nurseries' groups; none if there are others."""
+    if isinstance(error, BaseExceptionGroup):
+        found = [_bridge_errors(inner) for inner in error.exceptions]
+        return [leaf for leaves in found for leaf in leaves] if all(found) else []
+    return [error] if isinstance(error, BridgeError) else []
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -19,9 +19,11 @@ LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("json", "console")
 
 MASK: Final = "•••"
-# Five digits or more, in a row or set apart by what SIP allows in numbers. Dots do not count:
-# they would make every IPv4 address a number. Ports are safe where they are logged as integers.
-_DIGIT_RUN: Final = re.compile(r"\+?[0-9*#](?:[-()]{0,2}[0-9*#]){4,}")
+# Five digits or more, in a row or set apart by what SIP allows in numbers. Dots do not count: they
+# would make every IPv4 address a number. The port behind an address is none either.
+_DIGIT_RUN: Final = re.compile(
+    r"(?P<port>(?<=[0-9\]]:)[0-9]{5}(?![-()0-9*#]))|\+?[0-9*#](?:[-()]{0,2}[0-9*#]){4,}"
+)
 
 
 def configure_logging(
@@ -104,4 +106,4 @@ def _masked(value: Any) -> Any:  # noqa: ANN401  a log entry may hold anything
 
 def masked_text(text: str) -> str:
     """The text with every run of five digits or more masked."""
-    return _DIGIT_RUN.sub(MASK, text)
+    return _DIGIT_RUN.sub(lambda run: run["port"] or MASK, text)

@@ -12,12 +12,15 @@ from typing import Annotated, Final
 from pydantic import BeforeValidator, PlainValidator
 from pydantic_core import PydanticCustomError
 
+from bridge.media.tones import COUNTRIES
+
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 IAX2_PORT: Final = 4569
 SIP_PORT: Final = 5060
 PORT_MAX: Final = 65535
+FEW: Final = 3
 
 _HOST_AND_PORT: Final = re.compile(
     r"(?:\[(?P<bracketed>[^\[\]]+)\]|(?P<host>[^:\[\]/@\s]+))(?::(?P<port>[0-9]{1,5}))?", re.ASCII
@@ -233,11 +236,12 @@ def text_like(expression: str, what: str) -> BeforeValidator:
 
 def one_of(*choices: str) -> BeforeValidator:
     """A check for one of a few words; the type beside it is their Literal."""
+    what = " or ".join(choices) if len(choices) <= FEW else f"one of {', '.join(choices)}"
 
     def check(value: object) -> str:
         if isinstance(value, str) and value in choices:
             return value
-        raise expected(" or ".join(choices))
+        raise expected(what)
 
     return BeforeValidator(check)
 
@@ -274,4 +278,4 @@ Extension = Annotated[
     str,
     text_like(r"[A-Za-z0-9*#_.+-]{1,79}", "one extension of the peer's dial plan, like enc"),
 ]
-Country = Annotated[str, text_like(r"[a-z]{2}", "a country of two lower-case letters, like us")]
+Country = Annotated[str, one_of(*COUNTRIES)]

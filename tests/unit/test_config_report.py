@@ -1,0 +1,76 @@
+import io
+from pathlib import Path
+
+import pytest
+
+from bridge.config import Loaded, load_configuration
+from bridge.config.describe import verdict
+from bridge.config.report import plain_report, show_configuration
+
+STRONG = "Zk3vQ0nS8xW5tB1yR7uJ4mE9pL2c"
+TEXT = r"""
+sip: {allow: [192.0.2.0/24]}
+links:
+  hq: {peer: hq, username: branch-7, secret: {env: HQ}}
+  lab: {peer: lab, username: branch-7, secret: {env: WEAK}, allow_weak_secret: true}
+dialplan:
+  - {match: '9([1-3]\d+)', link: hq, dial: '{1}'}
+  - {match: '8(\d+)', link: lab, dial: '{1}'}
+"""
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Loaded:
+    path = tmp_path / "siax.yaml"
+    path.write_text(TEXT)
+    return load_configuration(path, {"HQ": STRONG, "WEAK": "hunter2"})
+
+
+def test_the_plain_report_says_what_a_link_hides_and_what_not(loaded: Loaded) -> None:
+    report = plain_report(loaded)
+    for part in (
+        "Link hq\n",
+        "always and both ways (AES-128), or the call ends; no option turns that off",
+        "environment variable HQ (28 characters, at most 167 bits; strong)",
+        "WEAK: it is shorter than 22 characters",
+        "in 26 frames, one each 60 ms, the same for every number of up to 25 digits",
+        "it takes 1.7 to 2.1 s",
+        "never the number or the caller",
+        "run the link inside a VPN",
+        r"9([1-3]\d+)    link hq, sends {1}; over 25 digits or with # in it: 484",
+        "anything else  404 Not Found",
+        "allow_weak_secret lets it pass",
+    ):
+        assert part in report
+    assert report.endswith("siax.yaml: OK, with 1 warning\n")
+
+
+def test_no_report_shows_a_secret(loaded: Loaded) -> None:
+    terminal = Terminal()
+    show_configuration(loaded, terminal)
+    for report in (terminal.getvalue(), plain_report(loaded)):
+        assert STRONG not in report
+        assert "hunter2" not in report
+
+
+def test_a_terminal_gets_panels_and_a_pipe_plain_lines(loaded: Loaded) -> None:
+    terminal, pipe = Terminal(), io.StringIO()
+    show_configuration(loaded, terminal)
+    show_configuration(loaded, pipe)
+    assert "╭" in terminal.getvalue()
+    assert "9([1-3]\\d+)" in terminal.getvalue()
+    assert pipe.getvalue() == plain_report(loaded)
+    assert pipe.getvalue().isascii()
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "OK"), (1, "OK, with 1 warning"), (2, "OK, with 2 warnings")]
+)
+def test_the_verdict_counts_warnings(loaded: Loaded, count: int, text: str) -> None:
+    with_warnings = Loaded(loaded.configuration, loaded.warnings * count, loaded.path)
+    assert verdict(with_warnings) == text
