@@ -4,6 +4,7 @@ Every gateway listens for SIP on an address of its own and calls the same far en
 secret. A gateway is a context manager; while it is open its process can be measured.
 """
 
+import json
 import secrets
 import signal
 import socket
@@ -69,6 +70,9 @@ class Gateway(AbstractContextManager["Gateway"], Protocol):
     def __enter__(self) -> Self:
         """Starts it; ready to take calls."""
 
+    def finish(self) -> Mapping[str, int]:
+        """Ends it and counts what was left of ended calls: all zero, unless it leaks."""
+
 
 class AsteriskGateway:
     """Asterisk 22: chan_pjsip in, chan_iax2 encrypted out, mu-law on both sides."""
@@ -98,6 +102,11 @@ class AsteriskGateway:
         at: TracebackType | None,
     ) -> None:
         self._peer.__exit__(kind, error, at)
+
+    def finish(self) -> Mapping[str, int]:
+        left = self._peer.channel_count()
+        self._peer.stop()
+        return {"channels_left": left}
 
 
 class BridgeGateway:
@@ -138,7 +147,7 @@ class BridgeGateway:
         config, _sip = self._config.write(Path(self._folder.name))
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bridge", "run", str(config)],
+                [sys.executable, "-m", "bridge", "run", str(config), "--log-format", "json"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -157,9 +166,21 @@ class BridgeGateway:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        if self._process is not None:
-            _stop(self._process)
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
         self._folder.cleanup()
+
+    def finish(self) -> Mapping[str, int]:
+        if self._process is None or self._process.poll() is not None:
+            raise LabError(f"the bridge has ended:\n{self.log.read_text()[-2000:]}")
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(_STOP_S)
+        for line in reversed(self.log.read_text().splitlines()):
+            entry = json.loads(line) if line.startswith("{") else {}
+            if entry.get("event") == "stopped":
+                return {key: value for key, value in entry.items() if key.endswith("_left")}
+        raise LabError(f"the bridge did not say what was left:\n{self.log.read_text()[-2000:]}")
 
     @property
     def _is_running(self) -> bool:
@@ -203,12 +224,3 @@ def _await_sip(address: str, is_running: Callable[[], bool]) -> None:
                 continue
             return
     raise LabError(f"no SIP answer from {address}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(_STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -1,0 +1,53 @@
+"""Writes docs/performance.md from the figures of a run: prose from a template, numbers from JSON.
+
+python -m tests.bench.report build/bench.json docs/performance.md
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+from typing import Any, Final
+
+from tests.bench.measuring import Point
+from tests.bench.table import BRIDGE, markdown, verdicts
+
+TEMPLATE: Final = Path(__file__).resolve().parent / "performance.md.template"
+
+
+def render(results: Mapping[str, Any]) -> str:
+    """The document for what tests.bench.run wrote with --json."""
+    points = [Point(**point) for point in results["points"]]
+    machine = results["machine"]
+    return Template(TEMPLATE.read_text()).substitute(
+        date=results["date"].partition("T")[0],
+        machine=f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}",
+        python=machine["python"],
+        versions=", ".join(f"{name} {version}" for name, version in results["versions"].items()),
+        window_s=f"{points[0].window_s:.0f}" if points else "0",
+        points=markdown(points),
+        idle=_idle(points),
+        verdicts="\n".join(f"- {verdict}" for verdict in verdicts(points)),
+    )
+
+
+def _idle(points: list[Point]) -> str:
+    """Idle CPU and memory, each gateway's lowest: whatever else ran can only add to it."""
+    lines = []
+    for name in sorted({point.gateway for point in points}, key=lambda name: name != BRIDGE):
+        own = [point for point in points if point.gateway == name]
+        percent = min(point.idle_cpu_percent for point in own)
+        memory = min(point.idle_memory for point in own) / 1e6
+        lines.append(f"| {name} | {percent:.1f} | {memory:.0f} |")
+    return "\n".join(["| gateway | CPU % | memory MB |", "| --- | ---: | ---: |", *lines])
+
+
+def main() -> None:
+    """Reads the first argument, writes the second."""
+    source, target = map(Path, sys.argv[1:3])
+    target.write_text(render(json.loads(source.read_text())))
+
+
+if __name__ == "__main__":
+    main()
