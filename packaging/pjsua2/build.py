@@ -1,6 +1,6 @@
 """Finds or builds the wheel of pjsua2 for the Python that runs this, and prints its path.
 
-Owns the cache, which lies outside the tree. Needs the standard library alone, since it runs before
+Owns the wheels in the cache. Needs the standard library alone, since it runs before
 there is a virtual environment. Must not know of virtual environments nor of pip.
 """
 
@@ -15,24 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# progress.py serves the whole set-up and lies one folder up.
+# cache.py and progress.py serve the whole set-up and lie one folder up.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import compiler
 import recipe
 import sources
 import wheel
+from cache import cache_folder
 from progress import Progress, SetupError
-
-CACHE_VARIABLE = "SIAX_CACHE"
-
-
-def cache_folder() -> Path:
-    """Where wheels, sources and logs are kept."""
-    if named := os.environ.get(CACHE_VARIABLE):
-        return Path(named).resolve()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "siax"
 
 
 def main() -> int:
