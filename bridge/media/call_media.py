@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from bridge.iax2.auth import Address
+from bridge.iax2.constants import Format
 from bridge.iax2.voice import VoicePath
 from bridge.media import codecs
 from bridge.media.pacing import FRAME_MS, NO_AUDIO, ReorderBuffer
@@ -103,6 +104,7 @@ class CallMedia:
         "_owner",
         "_remote",
         "_source",
+        "_until_voice",
         "audio_octets",
         "buffer",
         "closed",
@@ -169,6 +171,7 @@ class CallMedia:
         # Ourselves.
         self.speaking = False
         self._source: Source | None = None
+        self._until_voice = False
         self._digits = TelephoneEventSender()
 
     # Commands
@@ -214,14 +217,29 @@ class CallMedia:
         self.first_slot = slot + 1
         send_full(self.silence, begun_ms)
 
-    def play(self, source: Source | None, now: float) -> None:
-        """Let the phone hear local audio in its own format, or, with None, the link again."""
+    @property
+    def format(self) -> Format | None:
+        """The phone's codec, None until negotiated."""
+        return None if self._remote is None else self._remote.format
+
+    def play(self, source: Source | None, now: float, *, until_voice: bool = False) -> None:
+        """Let the phone hear local audio in its own format, or, with None, the link again.
+
+        With `until_voice` the link's next voice frame ends it, as it ends a ringback tone.
+        """
         self._source = source
+        self._until_voice = until_voice
         self.stream.change_source()
         if source is not None and not self.closed:
             self._begin_to_speak(now)
         else:
             self.speaking = self._digits.active
+
+    def yields_to_voice(self, now: float) -> bool:
+        """End a tone that only fills in for the link's voice; whether the voice is heard now."""
+        if self._until_voice:
+            self.play(None, now)
+        return not self.speaking
 
     def send_digit(self, digit: str, now: float) -> bool:
         """Send the phone a digit; False when it takes none, or too many wait (RFC 4733)."""

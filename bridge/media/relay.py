@@ -111,6 +111,11 @@ class Relay:
         self._reports: list[tuple[float, int, CallMedia]] = []  # a heap of when they are due
         self._report_number = count()
 
+    @property
+    def calls_open(self) -> int:
+        """How many calls hold ports."""
+        return len(self._calls)
+
     # Phone to link
 
     def next_tick(self) -> float | None:
@@ -231,7 +236,7 @@ class Relay:
     def to_phone(self, media: CallMedia, timestamp_ms: int, payload: bytes, now: float) -> None:
         """Relay a frame of the link; `CallMedia.receive_voice` brings the full ones."""
         # C. Whether it is heard.
-        if media.speaking or media.latch.destination is None:
+        if (media.speaking and not media.yields_to_voice(now)) or media.latch.destination is None:
             media.counters.unheard += 1
             return
         # D. Its place in the stream.
