@@ -1,0 +1,104 @@
+"""The whole set for one proof: phone -> bridge -> recording proxy -> far end."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from tests.lab import LabError
+from tests.lab.asterisk import AsteriskPeer, ReceivedCall
+from tests.lab.bridge_process import BridgeConfig, BridgeProcess, run_bridge
+from tests.lab.phone import SipPhone, open_phone
+from tests.lab.phone_call import PhoneCall
+from tests.lab.proxy import Impairment, LinkProxy, open_proxy
+
+DIAL_PREFIX = "9"
+POLL_S = 0.05
+_LEFT_OVER = ("calls_left", "link_calls_left", "media_left", "sip_legs_left")
+
+
+@dataclass
+class Scene:
+    """What stands on the stage; the bridge's link points at the proxy."""
+
+    bridge: BridgeProcess
+    link: LinkProxy
+    phone: SipPhone
+
+    async def dial(self, digits: str, caller: str = "lab") -> PhoneCall:
+        """Calls the bridge; the digits are those that the far end has to receive."""
+        call = await self.phone.call(self.bridge.sip, DIAL_PREFIX + digits, caller)
+        call.audio.source = call.audio.marked
+        return call
+
+
+@asynccontextmanager
+async def open_scene(
+    target: str,
+    secret: str,
+    folder: Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    impairment: Impairment | None = None,
+    log_level: str = "debug",
+) -> AsyncIterator[Scene]:
+    """Sets the scene; leaving the block also checks that the bridge has nothing left over.
+
+    Args:
+        target: The far end's address; nobody needs to listen there.
+        secret: The link's secret at the bridge.
+        folder: Where the bridge's configuration goes.
+        overrides: Merged into the bridge's configuration.
+        impairment: What the link does to datagrams.
+        log_level: The bridge's.
+    """
+    async with open_proxy(target, impairment) as link:
+        config = BridgeConfig(
+            f"{link.address[0]}:{link.address[1]}", secret, overrides=overrides or {}
+        )
+        async with run_bridge(config, folder, log_level) as bridge, open_phone() as phone:
+            yield Scene(bridge, link, phone)
+    assert_nothing_left(bridge)
+
+
+def assert_nothing_left(bridge: BridgeProcess) -> None:
+    """Asserts that a bridge which has stopped had no calls, legs or sockets left.
+
+    Raises:
+        AssertionError: It had.
+    """
+    stopped = [entry for entry in bridge.log_entries() if entry.get("event") == "stopped"]
+    assert len(stopped) == 1, "the bridge did not tell how it stopped"
+    left = {name: stopped[0].get(name, 0) for name in _LEFT_OVER}
+    assert not any(left.values()), f"the bridge left behind: {left}"
+
+
+async def received_calls(peer: AsteriskPeer, count: int, within_s: float) -> list[ReceivedCall]:
+    """Waits until a far end has read the digits of so many calls.
+
+    Raises:
+        LabError: It has not, within that time; no digits are told.
+    """
+    with trio.move_on_after(within_s):
+        while len(peer.received_calls()) < count:  # noqa: ASYNC110 # another process writes it
+            await trio.sleep(POLL_S)
+    calls = peer.received_calls()
+    if len(calls) < count:
+        raise LabError(f"the far end read {len(calls)} calls of {count}")
+    return calls
+
+
+async def no_channel_left(peer: AsteriskPeer, within_s: float = 5.0) -> None:
+    """Waits until a far end has no channel any more.
+
+    Raises:
+        LabError: One stays.
+    """
+    with trio.move_on_after(within_s):
+        while await trio.to_thread.run_sync(peer.channel_count):  # noqa: ASYNC110 # as above
+            await trio.sleep(POLL_S)
+        return
+    raise LabError("the far end still has a channel: nobody hung it up")
