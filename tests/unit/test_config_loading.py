@@ -195,6 +195,23 @@ def test_single_mistakes(complaints: Complaints, text: str, complaint: str) -> N
     assert complaints(text)[0].startswith(complaint)
 
 
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("codecs: [ulaw, ulaw]", "links.hq.codecs: expected a list of codecs, each once"),
+        ("codecs: []", "links.hq.codecs: expected a list of codecs, each once"),
+        ("dialing: {start_ms: [1, 2, 3]}", "links.hq.dialing.start_ms: expected [shortest"),
+        ("dialing: {start_ms: [a, 2]}", "links.hq.dialing.start_ms: expected [shortest"),
+        ("dialing: {start_ms: [0, 5001]}", "links.hq.dialing.start_ms: expected [shortest"),
+        ("dialing: {start_ms: 5}", "links.hq.dialing.start_ms: expected [shortest"),
+        ("dialing: {terminator: E}", "links.hq.dialing.terminator: expected one DTMF digit"),
+    ],
+)
+def test_single_mistakes_of_a_link(complaints: Complaints, setting: str, complaint: str) -> None:
+    (found,) = complaints(LEAST.replace("username:", f"{setting}, username:"))
+    assert found.startswith(f"siax.yaml:1: {complaint}")
+
+
 def test_a_key_without_a_value_is_not_there(load: Load) -> None:
     assert load(LEAST + "sip:\n  allow:\ndialplan:\n").configuration.dialplan == ()
 
@@ -259,7 +276,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     large.write_bytes(b"#" * 1_000_001)
     assert "larger than" in complaint(large)
     deep = tmp_path / "deep.yaml"
-    deep.write_text("[" * 10_000)
+    deep.write_text("[" * 1_000)
     assert "nested too deeply" in complaint(deep)
 
 
