@@ -30,6 +30,7 @@ SIP_PORT: Final = 5060
 _RTP_PORTS: Final = (20000, 29999)
 _START_S: Final = 20.0
 _STOP_S: Final = 10.0
+_LOG_END_CHARACTERS: Final = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +157,9 @@ class BridgeGateway:
         try:
             _await_sip(self.sip_address, lambda: self._is_running)
         except LabError as error:
+            told = self._log_end()
             self.__exit__(None, None, None)
-            raise LabError(f"the bridge did not start: {error}") from error
+            raise LabError(f"the bridge did not start: {error}\n{told}") from error
         return self
 
     def __exit__(
@@ -173,14 +175,17 @@ class BridgeGateway:
 
     def finish(self) -> Mapping[str, int]:
         if self._process is None or self._process.poll() is not None:
-            raise LabError(f"the bridge has ended:\n{self.log.read_text()[-2000:]}")
+            raise LabError(f"the bridge has ended:\n{self._log_end()}")
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(_STOP_S)
         for line in reversed(self.log.read_text().splitlines()):
             entry = json.loads(line) if line.startswith("{") else {}
             if entry.get("event") == "stopped":
                 return {key: value for key, value in entry.items() if key.endswith("_left")}
-        raise LabError(f"the bridge did not say what was left:\n{self.log.read_text()[-2000:]}")
+        raise LabError(f"the bridge did not say what was left:\n{self._log_end()}")
+
+    def _log_end(self) -> str:
+        return self.log.read_text(errors="replace")[-_LOG_END_CHARACTERS:]
 
     @property
     def _is_running(self) -> bool:

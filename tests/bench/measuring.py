@@ -13,6 +13,7 @@ from tests.bench.usage import Usage, process_tree, pss_octets, udp_drops
 
 _WARM_UP: Final = LoadPlan(calls=2, rate_per_s=10, hold_s=1.0)
 _IDLE_S: Final = 2.0
+_LAST_HANGUP_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ def measure(name: str, site: Site, tools: Tools, plan: LoadPlan, flags: Sequence
         idle_memory = pss_octets(process_tree(gateway.pid))
         window = _Window(gateway.pid)
         load = run_load(tools, site.phone, gateway.sip_address, plan, window.watch)
+        time.sleep(_LAST_HANGUP_S)
         far = far_end.finish()
     return _point(name, plan, window, (idle_percent, idle_memory), (load, far))
 
