@@ -189,11 +189,11 @@ CODEC_PREFERENCE_LETTERS: Final = {
     Format.LPC10: "I",
     Format.G729: "J",
     Format.SPEEX: "K",
-    Format.ILBC: "L",
-    Format.G726_AAL2: "M",
-    Format.G722: "N",
+    Format.ILBC: "M",
+    Format.G726_AAL2: "N",
+    Format.G722: "O",
 }
-"""Letters of the CODEC_PREFS element: Asterisk's codec list, counted from "A" for none."""
+"""Letters of the CODEC_PREFS element: Asterisk's codec list; "L" is its 16 kHz Speex."""
 
 
 class AuthMethod(IntFlag):

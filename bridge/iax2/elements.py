@@ -104,7 +104,8 @@ def _octets(value: ElementValue) -> bytes:
             octets = value
         case str():
             octets = value.encode()
-        case (number, width_octets):
+        case _:
+            number, width_octets = value
             octets = number.to_bytes(width_octets, "big")
     if len(octets) > _LENGTH_MAX_OCTETS:
         raise LocalProtocolError(f"an information element of {len(octets)} octets exceeds 255")

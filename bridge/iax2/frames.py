@@ -3,7 +3,7 @@
 Knows nothing of calls, keys or the meaning of a subclass.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final
 
@@ -33,7 +33,7 @@ _POWER_MASK: Final = 0x3F
 
 @dataclass(frozen=True, slots=True)
 class FullFrame:
-    """A reliable frame with a 12-octet header.
+    """A reliable frame with a 12-octet header; its repr shows neither digits nor data.
 
     `timestamp_ms` counts 32 bits of milliseconds since the sender's first frame, `oseqno` and
     `iseqno` are modulo 256, `subclass` is the decoded value (a media format as its own bit).
@@ -47,16 +47,12 @@ class FullFrame:
     oseqno: int
     iseqno: int
     frame_type: int
-    subclass: int
-    data: bytes = b""
+    subclass: int = field(repr=False)
+    data: bytes = field(default=b"", repr=False)
     retransmission: bool = False
 
     def encode(self) -> bytes:
-        """Return the frame's octets in clear.
-
-        Raises:
-            LocalProtocolError: never; field ranges are the caller's invariant.
-        """
+        """Return the frame's octets in clear."""
         header = _FULL.pack(
             _TOP_BIT | self.source_call_number,
             (_TOP_BIT if self.retransmission else 0) | self.destination_call_number,
@@ -78,7 +74,7 @@ class MiniFrame:
 
     source_call_number: int
     timestamp_ms: int
-    data: bytes
+    data: bytes = field(repr=False)
 
     def encode(self) -> bytes:
         """Return the frame's octets in clear."""

@@ -1,0 +1,175 @@
+"""The IAX2 socket: drives the sans-I/O endpoint, and gives voice to the relay first.
+
+Owns the UDP socket, its batches and the drain after every input. Must not know SIP, configuration
+or what an event means.
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import trio
+
+from bridge.errors import BridgeError
+from bridge.iax2 import Address, Endpoint, Event
+from bridge.net.alarm import Alarm
+
+DATAGRAMS_PER_PASS_MAX: Final = 256
+SOCKET_BUFFER_OCTETS: Final = 4 << 20
+
+_UDP_SEGMENT: Final = 103
+_UDP_GRO: Final = 104
+_SEGMENTS_MAX: Final = 64
+_DATAGRAM_MAX_OCTETS: Final = 65_535
+_SEGMENT_SIZE_OCTETS: Final = 2
+_ANCILLARY_OCTETS: Final = socket.CMSG_SPACE(4)
+
+
+class LinkSocketError(BridgeError):
+    """The IAX2 socket cannot be opened."""
+
+
+class LinkSocket:
+    """One UDP socket for all links.
+
+    Args:
+        bind: Local address and port.
+        endpoint: The engine.
+        receive_voice: Takes a mini frame, or tells that it is none of an established call.
+        handle_event: Takes what the engine tells.
+
+    Attributes:
+        dropped: Datagrams that the kernel had no room for.
+    """
+
+    def __init__(
+        self,
+        bind: Address,
+        endpoint: Endpoint,
+        receive_voice: Callable[[bytes, Address, float], bool],
+        handle_event: Callable[[Event, float], None],
+    ) -> None:
+        self.dropped = 0
+        self._endpoint = endpoint
+        self._receive_voice = receive_voice
+        self._handle_event = handle_event
+        self._socket = _open(bind)
+        self._alarm = Alarm()
+        self._draining = False
+
+    @property
+    def address(self) -> Address:
+        """Where the socket is bound."""
+        bound: Address = self._socket.getsockname()
+        return bound
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def send_batch(self, datagrams: Sequence[bytes], address: Address) -> None:
+        """Send datagrams of one size to one peer, 64 in a system call.
+
+        What finds no room is dropped and counted: voice has no second chance.
+        """
+        for first in range(0, len(datagrams), _SEGMENTS_MAX):
+            batch = datagrams[first : first + _SEGMENTS_MAX]
+            try:
+                if len(batch) == 1:
+                    self._socket.sendto(batch[0], address)
+                else:
+                    segment = len(batch[0]).to_bytes(_SEGMENT_SIZE_OCTETS, "little")
+                    ancillary = [(socket.IPPROTO_UDP, _UDP_SEGMENT, segment)]
+                    self._socket.sendmsg(batch, ancillary, 0, address)
+            except OSError:
+                self.dropped += len(batch)
+
+    def drain(self) -> None:
+        """Send what the engine wants sent, tell what it wants told, until nothing is left."""
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            self._drain()
+        finally:
+            self._draining = False
+        self._alarm.set(self._endpoint.next_timeout())
+
+    async def run(self) -> None:
+        """Receive and keep the engine's time, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._alarm.run, self._on_alarm)
+            while True:
+                await trio.lowlevel.wait_readable(self._socket)
+                self._receive()
+                await trio.lowlevel.checkpoint()
+
+    def _on_alarm(self, now: float) -> None:
+        self._endpoint.handle_timeout(now)
+        self.drain()
+
+    def _drain(self) -> None:
+        endpoint = self._endpoint
+        now = trio.current_time()
+        while True:
+            while (transmit := endpoint.poll_transmit()) is not None:
+                self._send(transmit.data, transmit.address)
+            event = endpoint.poll_event()
+            if event is None:
+                return
+            self._handle_event(event, now)
+
+    def _send(self, data: bytes, address: Address) -> None:
+        try:
+            self._socket.sendto(data, address)
+        except OSError:
+            self.dropped += 1
+
+    def _receive(self) -> None:
+        """Take what has arrived, bounded, so that phones get their turn."""
+        now = trio.current_time()
+        for _ in range(DATAGRAMS_PER_PASS_MAX):
+            try:
+                data, ancillary, _, address = self._socket.recvmsg(
+                    _DATAGRAM_MAX_OCTETS, _ANCILLARY_OCTETS
+                )
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # an ICMP error of an earlier datagram
+            segment = _segment_octets(ancillary) or len(data) or 1
+            for start in range(0, len(data) or 1, segment):
+                self._take(data[start : start + segment], address, now)
+        self.drain()
+
+    def _take(self, datagram: bytes, address: Address, now: float) -> None:
+        if not self._receive_voice(datagram, address, now):
+            self._endpoint.receive_datagram(datagram, address, now)
+
+
+def _segment_octets(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
+    """Return the size of the datagrams that the kernel joined; 0 where there was but one."""
+    for level, kind, data in ancillary:
+        if level == socket.IPPROTO_UDP and kind == _UDP_GRO:
+            return int.from_bytes(data[:_SEGMENT_SIZE_OCTETS], "little")
+    return 0
+
+
+def _open(bind: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in bind[0] else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_DGRAM)
+    opened.setblocking(False)  # noqa: FBT003 - the socket module's own
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        opened.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_OCTETS)
+    with suppress(OSError):
+        # Kernels before 5.0 lack it and deliver each datagram alone.
+        opened.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
+    try:
+        opened.bind(bind)
+    except OSError as error:
+        opened.close()
+        raise LinkSocketError(
+            f"cannot bind the IAX2 socket to {bind[0]} port {bind[1]}: {error.strerror}"
+        ) from None
+    return opened

@@ -1,0 +1,52 @@
+"""Names of peers to addresses, kept fresh without blocking the loop."""
+
+import socket
+from collections.abc import Callable
+from typing import Final, cast
+
+import structlog
+import trio
+
+from bridge.iax2 import Address
+
+REFRESH_S: Final = 300.0
+RETRY_FIRST_S: Final = 2.0
+RETRY_MAX_S: Final = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+async def keep_resolved(
+    host: str, port: int, family: int, take: Callable[[Address], None], link: str
+) -> None:
+    """Look a peer's name up now and again, and hand each address to `take`.
+
+    Args:
+        host: A name or an address literal.
+        port: UDP port.
+        family: AF_INET or AF_INET6, that of our socket.
+        take: Called with every answer, the same one included.
+        link: Name for the log.
+    """
+    retry_s = RETRY_FIRST_S
+    while True:
+        address = await resolve(host, port, family)
+        if address is None:
+            _log.warning("the peer's name does not resolve", link=link, retry_s=retry_s)
+            await trio.sleep(retry_s)
+            retry_s = min(retry_s * 2, RETRY_MAX_S)
+            continue
+        take(address)
+        retry_s = RETRY_FIRST_S
+        await trio.sleep(REFRESH_S)
+
+
+async def resolve(host: str, port: int, family: int) -> Address | None:
+    """Return the first address of a name in a thread of its own, None where it has none."""
+    try:
+        found = await trio.socket.getaddrinfo(
+            host, port, family=family, type=socket.SOCK_DGRAM, flags=socket.AI_ADDRCONFIG
+        )
+    except OSError:
+        return None
+    return cast("Address", found[0][4])
