@@ -12,10 +12,12 @@ import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
+_SOURCES = ("bridge", "tests", "configs", "packaging", "pyproject.toml")
 _Size = TypeVar("_Size")
 
 
@@ -36,8 +38,9 @@ def record(name: str, figures: Mapping[str, Any]) -> None:
 
 
 def append(path: Path, entry: Mapping[str, Any]) -> None:
-    """Appends one result with the state of the sources, the time and the machine."""
+    """Appends one result with its run, the state of the sources, the time and the machine."""
     stamp = {
+        "run": os.environ.get("SIAX_PROOF_RUN", ""),
         "commit": source_state(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -57,16 +60,13 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 @cache
 def source_state() -> str:
-    """The commit, without those that change nothing but documents; with "+" when edited since."""
-    told = ["git", "-C", str(ROOT), "log", "-1", "--format=%h", "--", *_SOURCES]
-    edited = ["git", "-C", str(ROOT), "status", "--porcelain", "--", *_SOURCES]
-    commit = _output(told) or "unknown"
-    return commit + ("+" if _output(edited) else "")
+    """The last commit that changed more than documents, and a digest of what was edited since."""
+    commit = _git("log", "-1", "--format=%h", "--") or "unknown"
+    edited = _git("diff", "HEAD", "--") + _git("status", "--porcelain", "--")
+    return f"{commit}+{sha256(edited.encode()).hexdigest()[:8]}" if edited else commit
 
 
-_SOURCES = ("bridge", "tests", "configs", "packaging", "pyproject.toml")
-
-
-def _output(command: list[str]) -> str:
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments, *_SOURCES]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip()
