@@ -125,16 +125,17 @@ class ReorderBuffer:
     def _skip(self, numbers: int) -> None:
         """Make room at the newer end: speech that cannot be played in time is dropped."""
         for _ in range(min(numbers, _FRAMES_MAX)):
-            self._drop_oldest()
+            self.overruns += self._drop_oldest()
         self._head = self._head + max(numbers - _FRAMES_MAX, 0) & _SEQUENCE_MASK
 
-    def _drop_oldest(self) -> None:
+    def _drop_oldest(self) -> bool:
+        """Move on by one number; True when a frame was there to be dropped."""
         index = self._head & _RING_MASK
-        if self._frames[index] is not None:
-            self._frames[index] = None
-            self._held -= 1
-            self.overruns += 1
+        found = self._frames[index] is not None
+        self._frames[index] = None
+        self._held -= found
         self._head = self._head + 1 & _SEQUENCE_MASK
+        return found
 
     def _begin_at(self, sequence: int) -> None:
         """Begin, or begin anew: the phone jumped to other numbers (RFC 3550 appendix A.1)."""
@@ -144,8 +145,8 @@ class ReorderBuffer:
 
     def _shrink(self) -> None:
         if self._surplus:
-            self._drop_oldest()
-            self.slips += 1
+            self.slips += self._drop_oldest()
+            self._owed = 0
         self._pulls = 0
         self._surplus = _FRAMES_MAX
 
