@@ -9,13 +9,14 @@ sequence, look its input up in the table of states, act, acknowledge it.
 
 from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final
 
 from bridge.iax2.auth import Address
 from bridge.iax2.channel import ChannelStatistics, FrameChannel
-from bridge.iax2.cipher import KEY_OCTETS, Entropy
+from bridge.iax2.cipher import KEY_OCTETS
 from bridge.iax2.constants import (
     CALL_NUMBER_NONE,
+    CALL_NUMBER_STATELESS,
     DTMF_DIGITS,
     Cause,
     ControlSubclass,
@@ -33,13 +34,13 @@ from bridge.iax2.events import (
     ControlReceived,
     DigitReceived,
     EndReason,
-    Event,
     VoiceReceived,
 )
 from bridge.iax2.frames import FullFrame
 from bridge.iax2.inputs import input_of, is_unsequenced
 from bridge.iax2.queries import reply_to_query
 from bridge.iax2.reliability import Order, Outstanding
+from bridge.iax2.services import CallServices
 from bridge.iax2.states import TRANSITIONS, Input, State
 from bridge.iax2.timers import LAGRQ_INTERVAL_S, LINGER_S, PING_INTERVAL_S, Timer, Timers
 from bridge.iax2.voice import VoicePath
@@ -50,27 +51,6 @@ _FINAL: Final = object()
 
 Handler = Callable[[Any, FullFrame, float], None]
 """A method that acts on one input: (call, frame, now)."""
-
-
-class CallServices(Protocol):
-    """What a call needs from the endpoint that it belongs to."""
-
-    entropy: Entropy
-
-    def transmit(self, datagram: bytes, address: Address) -> None:
-        """Queue a datagram."""
-
-    def emit(self, event: Event) -> None:
-        """Queue an event."""
-
-    def reschedule(self, call: "Call") -> None:
-        """Look at `call.next_deadline()` again."""
-
-    def learn_peer(self, call: "Call") -> None:
-        """Route the peer's frames by its call number, which is now known."""
-
-    def forget(self, call: "Call", now: float) -> None:
-        """Release the call; nothing of it is needed any more."""
 
 
 class Call:
@@ -179,7 +159,8 @@ class Call:
         """Take a full frame addressed to this call, encrypted or not."""
         frame = self._open(datagram, now)
         if frame is not None:
-            self._settle(frame.iseqno, now)
+            if frame.source_call_number != CALL_NUMBER_STATELESS:
+                self._settle(frame.iseqno, now)
             try:
                 self._receive(frame, now)
             except FrameError:
@@ -216,25 +197,36 @@ class Call:
         return frame
 
     def _receive(self, frame: FullFrame, now: float) -> None:
-        channel = self._channel
         if is_unsequenced(frame):
             self._receive_unsequenced(frame, now)
             return
-        if channel.peer_call_number == CALL_NUMBER_NONE:
-            channel.learn_peer(frame, now)
+        if self._channel.peer_call_number == CALL_NUMBER_NONE:
+            self._channel.learn_peer(frame, now)
             self._services.learn_peer(self)
-        match channel.sequence.order_of(frame.oseqno):
+        match self._channel.sequence.order_of(frame.oseqno):
             case Order.AHEAD:
-                self.statistics.dropped_out_of_order += 1
-                if channel.sequence.may_send_vnak(now):
-                    channel.send_unsequenced(IaxSubclass.VNAK, now)
+                self._receive_early(frame, now)
             case Order.BEHIND:
-                channel.acknowledge(frame)
+                self._channel.acknowledge(frame)
             case Order.EXPECTED:
-                channel.sequence.accept()
-                self._act(frame, now)
-                if channel.sequence.acknowledgement_owed:
-                    channel.acknowledge(frame)
+                due: FullFrame | None = frame
+                while due is not None:
+                    self._receive_expected(due, now)
+                    due = self._channel.sequence.pop_held()
+
+    def _receive_early(self, frame: FullFrame, now: float) -> None:
+        """Keep a frame that overtook another, and ask for the one that is missing."""
+        self.statistics.out_of_order += 1
+        if self.is_encrypted:
+            self._channel.sequence.hold(frame)
+        if self._channel.sequence.may_send_vnak(now):
+            self._channel.send_unsequenced(IaxSubclass.VNAK, now)
+
+    def _receive_expected(self, frame: FullFrame, now: float) -> None:
+        self._channel.sequence.accept()
+        self._act(frame, now)
+        if self._channel.sequence.acknowledgement_owed:
+            self._channel.acknowledge(frame)
 
     def _receive_unsequenced(self, frame: FullFrame, now: float) -> None:
         if frame.subclass == IaxSubclass.VNAK:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from bridge.iax2.auth import Address, derive_key, equal, md5_result, new_challenge
-from bridge.iax2.call import Call, CallServices, Handler
+from bridge.iax2.call import Call, Handler
 from bridge.iax2.cipher import Opener, Sealer
 from bridge.iax2.constants import (
     CODEC_PREFERENCE_LETTERS,
@@ -23,6 +23,7 @@ from bridge.iax2.errors import LocalProtocolError
 from bridge.iax2.events import EndReason, IncomingCall
 from bridge.iax2.frames import FullFrame
 from bridge.iax2.keys import open_full_untrusted
+from bridge.iax2.services import CallServices
 from bridge.iax2.states import Input, State
 from bridge.iax2.timers import SETUP_S, Timer
 

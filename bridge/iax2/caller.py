@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from bridge.iax2.auth import Address, ChallengeMemory, derive_key, md5_result
-from bridge.iax2.call import Call, CallServices, Handler
+from bridge.iax2.call import Call, Handler
 from bridge.iax2.cipher import Opener, Sealer
 from bridge.iax2.constants import (
     ANONYMOUS_PRESENTATION,
@@ -26,6 +26,7 @@ from bridge.iax2.elements import InformationElements, parse_elements_untrusted
 from bridge.iax2.errors import FrameError
 from bridge.iax2.events import CallAccepted, EndReason
 from bridge.iax2.frames import FullFrame
+from bridge.iax2.services import CallServices
 from bridge.iax2.states import Input
 from bridge.iax2.timers import AUTHENTICATION_S, SETUP_S, Timer
 
@@ -77,11 +78,15 @@ class CallerCall(Call):
         self._send(FrameType.IAX, IaxSubclass.NEW, elements.encode(), now=now)
 
     def _on_calltoken(self, frame: FullFrame, now: float) -> None:
-        """Send NEW again with the token, once, with sequence and timestamps from the start."""
+        """Send NEW again with the token, once, with sequence and timestamps from the start.
+
+        A copy of the token's frame must not acknowledge the second NEW, whose oseqno is 0 too.
+        """
         token = parse_elements_untrusted(frame.data).get(ElementType.CALLTOKEN)
         if not token or self._token_taken:
             raise FrameError("CALLTOKEN without a token, or a second one")
         self._token_taken = True
+        self._settle(frame.iseqno, now)
         self._advance(Input.RECEIVE_CALLTOKEN)
         self._send_new(token, now)
 

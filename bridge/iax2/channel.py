@@ -29,10 +29,10 @@ class ChannelStatistics:
     received_encrypted: int = 0
     received_clear: int = 0
     retransmitted: int = 0
+    out_of_order: int = 0
     dropped_clear: int = 0
     dropped_implausible: int = 0
     dropped_malformed: int = 0
-    dropped_out_of_order: int = 0
     dropped_illegal: int = 0
 
 

@@ -61,6 +61,7 @@ class ReliableSequence:
     """Both directions of a call's sequence of full frames."""
 
     __slots__ = (
+        "_held",
         "_outstanding",
         "_vnak_answerable_at",
         "_vnak_sendable_at",
@@ -80,6 +81,7 @@ class ReliableSequence:
         self.iseqno = 0
         self.acknowledgement_owed = False
         self._outstanding: deque[Outstanding] = deque()
+        self._held: dict[int, FullFrame] = {}
         self._vnak_sendable_at = self._vnak_answerable_at = -math.inf
 
     @property
@@ -132,6 +134,15 @@ class ReliableSequence:
         """Count the expected frame as received; an acknowledgement is owed for it."""
         self.iseqno = (self.iseqno + 1) % SEQUENCE_MODULUS
         self.acknowledgement_owed = True
+
+    def hold(self, frame: FullFrame) -> None:
+        """Keep a frame that came before its turn; only a window's worth is kept."""
+        if (frame.oseqno - self.iseqno) % SEQUENCE_MODULUS <= SEQUENCE_WINDOW:
+            self._held[frame.oseqno] = frame
+
+    def pop_held(self) -> FullFrame | None:
+        """Return the frame that is expected now, where it came before its turn."""
+        return self._held.pop(self.iseqno, None)
 
     def has_plausible_numbers(self, oseqno: int, iseqno: int) -> bool:
         """Tell whether a peer in this call could have sent these sequence numbers."""

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from tests.simulation.network import Simulation, Weather
 
 from bridge.dialing.envelope import Cng, Digit, Envelope, SignalSlots
 from bridge.iax2 import (
@@ -17,14 +16,15 @@ from bridge.iax2 import (
     CallProfile,
     ChallengeMemory,
     DigitReceived,
-    EndReason,
     Endpoint,
+    EndReason,
     Event,
     Format,
     IncomingCall,
     User,
 )
 from tests.lab.results import record, sized
+from tests.simulation.network import Simulation, Weather
 
 CALLER = ("192.0.2.1", 4569)
 CALLEE = ("192.0.2.2", 4569)
@@ -118,16 +118,16 @@ class Scenario:
                 self._far[event.call].far_ended.append(reason)
 
 
-@pytest.mark.parametrize(
-    "weather",
-    [
-        Weather(loss=0.10, duplication=0.05, jitter_s=0.06),
-        Weather(delay_s=0.3),
-        Weather(duplication=0.5, jitter_s=0.2),
-    ],
-    ids=["10 % loss", "long way", "duplicates and disorder"],
-)
-def test_digits_arrive_once_and_in_order(weather: Weather) -> None:
+WEATHERS = {
+    "10 % loss, 5 % duplication, reordering": Weather(0.10, 0.05, jitter_s=0.06),
+    "300 ms each way": Weather(delay_s=0.3),
+    "50 % duplication, much reordering": Weather(duplication=0.5, jitter_s=0.2),
+}
+
+
+@pytest.mark.parametrize("name", WEATHERS)
+def test_digits_arrive_once_and_in_order(name: str) -> None:
+    weather = WEATHERS[name]
     simulation = Simulation(SEED, weather)
     scenario = Scenario(simulation)
     calls = sized(small=100, full=1000)
@@ -140,6 +140,8 @@ def test_digits_arrive_once_and_in_order(weather: Weather) -> None:
     except AssertionError:
         print(simulation.report())
         raise
+    answered = sum(outcome.answered for outcome in scenario.outcomes.values())
+    record(f"simulation {name}", {"calls": calls, "seed": SEED, "set up": answered})
 
 
 def _check(scenario: Scenario, calls: int) -> None:
