@@ -18,7 +18,7 @@ class EndReason(Enum):
     REJECTED = "the peer rejected the call"
     NO_RESPONSE = "the peer does not answer"
     SECRETS_DIFFER = "the peer cannot decrypt: secrets differ?"
-    DOWNGRADE = "the peer refuses encryption"
+    DOWNGRADE = "the peer offers no encryption (does it know this username?)"
     REPLAYED_CHALLENGE = "the peer repeated a challenge"
     PROTOCOL_ERROR = "the peer broke the protocol"
 
