@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from bridge.iax2.constants import Format
 from bridge.media.rtcp import Report, SenderInfo, build_report, parse_rtcp_untrusted
 from bridge.media.telephone_event import TelephoneEventSender
 from tests.lab.relay_calls import (
@@ -120,6 +121,7 @@ class TestLocalAudioAndDigits:
     def test_digit_for_a_phone_that_takes_none(self, calls: RelayCalls) -> None:
         media = calls.call(calls.phone(), telephone_event=False)
         calls.connect(media)
+        assert media.format == Format.ULAW
         assert not media.send_digit("5", calls.now)
         assert not calls.relay.open("127.0.0.1").send_digit("5", calls.now)
 
@@ -210,6 +212,14 @@ class TestReports:
         media.set_remote(replace(remote_of(phone), host="10.1.2.3"))
         calls.run(20.0)
         assert media.counters.send_failed == 0
+
+    def test_reports_that_the_network_does_not_take_are_counted(self, calls: RelayCalls) -> None:
+        _, media, _ = calls.connected()
+        media.latch.rtcp_destination = ("255.255.255.255", 9)  # not without SO_BROADCAST
+        media.receive_report(calls.now)
+        media.send_report(calls.now)
+        assert media.counters.receive_failed == 1
+        assert media.counters.send_failed == 1
 
     def test_closed_calls_report_nothing(self, calls: RelayCalls) -> None:
         _, media, _ = calls.connected()

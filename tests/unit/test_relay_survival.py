@@ -170,6 +170,21 @@ class TestSurvival:
             media.close()
             calls.connected()
 
+    def test_system_that_has_no_room_to_watch_sockets_refuses_one_call_only(
+        self, calls: RelayCalls, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class FullEpoll:
+            def register(self, *_: object) -> NoReturn:
+                raise OSError(errno.ENOSPC, "no space")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(calls.relay, "_unpaced", FullEpoll())
+            with pytest.raises(PortsExhaustedError, match="no space"):
+                calls.relay.open("127.0.0.1")
+        assert calls.relay.calls_open == 0
+        calls.connected()
+        assert calls.relay.calls_open == 1
+
     def test_descriptors_do_not_leak(self, calls: RelayCalls) -> None:
         def descriptors() -> int:
             with socket.socket() as probe:
