@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from tests.bench.far_end_process import FarEndProcess
 from tests.bench.gateways import GATEWAYS, Site
@@ -22,6 +22,8 @@ class Point:
 
     `crowding` is the share of the window in which some task on the machine waited for a core: at 1
     the load, the far end or a stranger held the gateway up, and delay and loss say little.
+    `strangers` is the same before the load came, so it tells of other work on the machine, which
+    makes CPU time dearer too: caches and cores are shared.
     """
 
     gateway: str
@@ -33,6 +35,7 @@ class Point:
     idle_memory: int
     memory_per_call: float
     crowding: float
+    strangers: float
     udp_drops: int
     failures: dict[str, int]
     load: dict[str, Any] = field(repr=False)
@@ -85,23 +88,21 @@ def measure(name: str, site: Site, tools: Tools, plan: LoadPlan, flags: Sequence
     """
     with FarEndProcess(tools, site, flags) as far_end, GATEWAYS[name](site) as gateway:
         run_load(tools, site.phone, gateway.sip_address, _WARM_UP)
-        idle_percent = _idle_cpu_percent(gateway.pid)
-        idle_memory = pss_octets(process_tree(gateway.pid))
+        idle = _Idle.of(gateway.pid)
         window = _Window(gateway.pid)
         load = run_load(tools, site.phone, gateway.sip_address, plan, window.watch)
         time.sleep(_LAST_HANGUP_S)
         far = far_end.finish()
-    return _point(name, plan, window, (idle_percent, idle_memory), (load, far))
+    return _point(name, plan, window, idle, (load, far))
 
 
 def _point(
     name: str,
     plan: LoadPlan,
     window: _Window,
-    idle: tuple[float, int],
+    idle: "_Idle",
     results: tuple[Mapping[str, Any], Mapping[str, Any]],
 ) -> Point:
-    idle_percent, idle_memory = idle
     load, far_end = results
     established = load["established"]
     seconds = cpu = crowding = float("nan")
@@ -115,10 +116,11 @@ def _point(
         established=established,
         window_s=seconds,
         cpu_ms_per_call_s=1000 * cpu / seconds / established if established else float("nan"),
-        idle_cpu_percent=idle_percent,
-        idle_memory=idle_memory,
-        memory_per_call=(window.memory - idle_memory) / max(established, 1),
+        idle_cpu_percent=idle.cpu_percent,
+        idle_memory=idle.memory,
+        memory_per_call=(window.memory - idle.memory) / max(established, 1),
         crowding=crowding,
+        strangers=idle.crowding,
         udp_drops=window.udp_drops,
         failures=failures(load) | _given_up(far_end),
         load=dict(load),
@@ -132,8 +134,22 @@ def _given_up(far_end: Mapping[str, Any]) -> dict[str, int]:
     return {"given up by the far end": calls} if calls else {}
 
 
-def _idle_cpu_percent(pid: int) -> float:
-    begin = Usage.now(pid)
-    time.sleep(_IDLE_S)
-    end = Usage.now(pid)
-    return 100 * (end.cpu_s - begin.cpu_s) / (end.at_s - begin.at_s)
+@dataclass(frozen=True, slots=True)
+class _Idle:
+    """A gateway without a call, looked at for a moment."""
+
+    cpu_percent: float
+    memory: int
+    crowding: float
+
+    @classmethod
+    def of(cls, pid: int) -> Self:
+        begin = Usage.now(pid)
+        time.sleep(_IDLE_S)
+        end = Usage.now(pid)
+        seconds = end.at_s - begin.at_s
+        return cls(
+            cpu_percent=100 * (end.cpu_s - begin.cpu_s) / seconds,
+            memory=pss_octets(process_tree(pid)),
+            crowding=(end.waited_s - begin.waited_s) / seconds,
+        )

@@ -23,6 +23,8 @@ from tests.lab import LabError
 
 CALLS: Final = (10, 50, 100, 200)
 SECONDS: Final = 20.0
+STRANGERS_MAX: Final = 0.2
+"""Share of time that somebody waited for a core on the machine before any load was there."""
 SET_UP_RATE_PER_S: Final = 25.0
 
 
@@ -109,6 +111,8 @@ def main() -> None:
     except LabError as error:
         raise SystemExit(f"bench: {error}") from error
     print(table(points))
+    if any(point.strangers > STRANGERS_MAX for point in points):
+        print("Other work kept this machine busy: these figures are worse than the gateways are.")
     missed = [verdict for verdict in verdicts(points) if not verdict.met]
     for verdict in verdicts(points):
         print(verdict)

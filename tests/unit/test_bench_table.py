@@ -27,6 +27,7 @@ BRIDGE_50 = Point(
     idle_memory=80_000_000,
     memory_per_call=150_000.0,
     crowding=0.5,
+    strangers=0.0,
     udp_drops=0,
     failures={},
     load={"media": MEDIA},
