@@ -30,7 +30,7 @@ enum phase { PHASE_SETUP, PHASE_SETTLE, PHASE_WINDOW, PHASE_GRACE, PHASE_HANG_UP
 enum { EVENTS_A_TURN = 256, SIP_TICKS = 10 };
 static const uint64_t TICK_NS = 1000000, GRACE_NS = 500000000;
 
-struct options options = {.rate = 25, .settle_s = 2, .rtp_base = 40000, .media = true,
+struct options options = {.rate = 25, .settle_s = 2, .rtp_base = 10000, .media = true,
                           .prefix = "9555"};
 struct totals totals;
 struct call *calls;
