@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import pjsua2 as pj
@@ -20,7 +19,7 @@ import trio
 from bridge.sip.admission import Admission, Answer, SipRequest, allow_networks, answer_admitted
 from bridge.sip.call import CallTable, PjCall, log_failure, pj_header
 from bridge.sip.leg import NOT_ACCEPTABLE_HERE, SERVER_ERROR, LegHandler, LegState, SipLeg
-from bridge.sip.library import Library
+from bridge.sip.library import Library, explain
 from bridge.sip.messages import host_port, request_user, sdp_body, user_part
 from bridge.sip.sdp import LocalMedia, SdpError, parse_sdp_untrusted
 from bridge.sip.settings import SipError, SipSettings, parse_listen_url
@@ -137,10 +136,12 @@ class SipAgent:
             raise SipError("the SIP agent is not running")
         call = PjCall(self._library.account, pj.PJSUA_INVALID_ID, self._calls)
         call.leg = SipLeg(next(self._ids), call, state=LegState.CALLING, local=local)
-        with suppress(pj.Error):
+        try:
             call.place(uri, from_uri)
+        except pj.Error as error:
+            raise SipError(f"the SIP URI cannot be called: {explain(error.status)}") from None
         if not call.isActive():
-            raise SipError("the SIP URI cannot be called")
+            raise SipError("the SIP URI cannot be reached")
         self._calls.by_id[call.getId()] = call
         call.leg.begin(handler)
         self.counters.outgoing += 1

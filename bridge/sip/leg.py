@@ -21,6 +21,8 @@ from bridge.sip.sdp_writing import write_sdp
 
 NOT_ACCEPTABLE_HERE = 488
 SERVER_ERROR = 500
+_RINGING = 180
+_PROGRESS = 183
 _ACCEPTED = 200
 _SESSION_ID_BITS = 62
 
@@ -103,6 +105,7 @@ class SipLeg:
 
     __slots__ = (
         "_control",
+        "_deferred",
         "_handler",
         "_local",
         "_media_sent",
@@ -140,6 +143,7 @@ class SipLeg:
         self.offer: AudioDescription | None = None
         self._control: CallControl | None = control
         self._handler: LegHandler | None = None
+        self._deferred: list[tuple[int, LocalMedia | None]] = []
         self._local = local
         self._remote: AudioDescription | None = None
         self._prepared = ""
@@ -160,20 +164,18 @@ class SipLeg:
     def ringing(self) -> None:
         """Send 180. Incoming, before the final answer."""
         if self.state is LegState.INVITED:
-            self._respond(180)
+            self._respond(_RINGING)
 
     def progress(self, local: LocalMedia | None = None) -> None:
         """Send 183 with SDP, from which on the phone hears us. Incoming, before the final answer.
 
         `local` replaces what on_media gave, as long as no SDP was sent.
         """
-        if self.state is LegState.INVITED:
-            self._respond_with_media(183, local)
+        self._respond_with_media(_PROGRESS, local)
 
     def answer(self, local: LocalMedia | None = None) -> None:
         """Send 200. `local` as in progress()."""
-        if self.state is LegState.INVITED and self._respond_with_media(_ACCEPTED, local):
-            self._move(LegInput.ACCEPT)
+        self._respond_with_media(_ACCEPTED, local)
 
     def end(
         self,
@@ -211,6 +213,8 @@ class SipLeg:
         self._handler = handler
         if self.offer is not None and not self.is_over:
             self._answer_offer(self.offer)
+        while self._deferred:
+            self._respond_with_media(*self._deferred.pop(0))
 
     def offered(self, text: str) -> bool:
         """The phone offers anew in its call; False when that must be refused."""
@@ -281,17 +285,30 @@ class SipLeg:
         if self._control is not None:
             self._control.respond(status, "", (), sdp)
 
-    def _respond_with_media(self, status: int, local: LocalMedia | None) -> bool:
-        """Answer with SDP, a new one where that is still possible; False when none is agreed."""
-        sdp = ""
-        if local is not None and not self._media_sent:
-            self._local = local
-            if self.offer is not None:
-                try:
-                    sdp = write_sdp(self.offer, local, self._session_id, 1)
-                except SdpError:
-                    self.end(NOT_ACCEPTABLE_HERE)
-                    return False
+    def _respond_with_media(self, status: int, local: LocalMedia | None) -> None:
+        """Answer with SDP, a new one where that is still possible.
+
+        Within on_incoming there is no handler yet to ask for media: then it waits for begin().
+        """
+        if self.state is not LegState.INVITED:
+            return
+        if self._handler is None:
+            self._deferred.append((status, local))
+            return
+        try:
+            sdp = self._changed_sdp(local)
+        except SdpError:
+            self.end(NOT_ACCEPTABLE_HERE)
+            return
         self._media_sent = True
         self._respond(status, sdp)
-        return not self.is_over
+        if status == _ACCEPTED and not self.is_over:
+            self._move(LegInput.ACCEPT)
+
+    def _changed_sdp(self, local: LocalMedia | None) -> str:
+        if local is None or self._media_sent:
+            return ""
+        self._local = local
+        if self.offer is None:
+            return ""
+        return write_sdp(self.offer, local, self._session_id, 1)

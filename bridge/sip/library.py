@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import pjsua2 as pj
 import structlog
@@ -67,14 +68,21 @@ class Library:
         SipError: the library is open already, or an address cannot be listened on.
     """
 
+    _is_open: ClassVar[bool] = False
+
     def __init__(self, settings: SipSettings, listen: Sequence[ListenAddress]) -> None:
+        if Library._is_open:  # a second Endpoint would abort the process
+            raise SipError("pjsua2 is in use already: one SIP agent for each process")
         before = _epoll_descriptors()
-        self.endpoint = _create()
+        self.endpoint = pj.Endpoint()
+        Library._is_open = True
         try:
+            self.endpoint.libCreate()
             (self._epoll,) = _epoll_descriptors() - before
             self._writer = _LogWriter()
             self.endpoint.libInit(_endpoint_config(settings, self._writer))
             self._use_no_media()
+            self._uses_ipv6 = any(address.is_ipv6 for address in listen)
             self.listening = tuple(self._listen(address) for address in listen)
             self.endpoint.libStart()
             self.account = pj.Account()
@@ -98,7 +106,7 @@ class Library:
         try:
             transport = self.endpoint.transportCreate(kind, config)
         except pj.Error as error:
-            raise SipError(f"cannot listen on {address.url}: {_explain(error.status)}") from None
+            raise SipError(f"cannot listen on {address.url}: {explain(error.status)}") from None
         _, port = host_port(self.endpoint.transportGetInfo(transport).localName)
         return f"{address.url.rpartition(':')[0]}:{port}"
 
@@ -107,6 +115,8 @@ class Library:
         config = pj.AccountConfig()
         config.idUri = "sip:bridge@localhost"
         media = config.mediaConfig
+        if self._uses_ipv6:
+            media.ipv6Use = pj.PJSUA_IPV6_ENABLED_PREFER_IPV4
         media.useLoopMedTp = True
         media.enableLoopback = False
         media.lockCodecEnabled = False
@@ -116,7 +126,10 @@ class Library:
         nat = config.natConfig
         nat.contactRewriteUse = nat.viaRewriteUse = nat.sdpNatRewriteUse = 0
         nat.sipOutboundUse = 0
-        account.create(config, True)  # noqa: FBT003  # pjsua2 takes no keyword here
+        try:
+            account.create(config, True)  # noqa: FBT003  # pjsua2 takes no keyword here
+        except pj.Error as error:
+            raise SipError(f"pjsua2 takes no calls: {explain(error.status)}") from None
         self.account = account
 
     @trio.lowlevel.enable_ki_protection
@@ -150,21 +163,18 @@ class Library:
             await trio.sleep(QUIET_POLL_S)
 
     def destroy(self) -> None:
-        """Close everything; idempotent. Live calls are dropped without a message."""
+        """Close everything. Live calls are dropped without a message.
+
+        The endpoint goes with its last reference, which must be this one.
+        """
         with suppress(pj.Error):
             self.endpoint.libDestroy(pj.PJSUA_DESTROY_NO_NETWORK)
+        del self.endpoint
+        Library._is_open = False
 
 
-def _create() -> pj.Endpoint:
-    try:
-        endpoint = pj.Endpoint()
-    except pj.Error:
-        raise SipError("pjsua2 is in use already: one SIP agent for each process") from None
-    endpoint.libCreate()
-    return endpoint
-
-
-def _explain(status: int) -> str:
+def explain(status: int) -> str:
+    """What a status of PJSIP means, without what it was about."""
     if status > _SYSTEM_ERRORS:
         return os.strerror(status - _SYSTEM_ERRORS)
     return f"pjsip error {status}"

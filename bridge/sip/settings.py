@@ -67,9 +67,9 @@ def parse_listen_url(url: str) -> ListenAddress:
     found = _LISTEN_URL.fullmatch(url)
     if found is None or int(found[4]) > _MAX_PORT:
         raise SipError(f"{url}: expected udp://ADDRESS:PORT or tcp://ADDRESS:PORT")
-    host = found[2] or found[3]
+    kind = ipaddress.IPv6Address if found[2] else ipaddress.IPv4Address
     try:
-        ipaddress.ip_address(host)
+        host = kind(found[2] or found[3])
     except ValueError:
-        raise SipError(f"{url}: {host} is no IP address") from None
-    return ListenAddress(url, found[1], host, int(found[4]))
+        raise SipError(f"{url}: {found[2] or found[3]} is no IP address") from None
+    return ListenAddress(url, found[1], str(host), int(found[4]))
