@@ -352,17 +352,7 @@ class Call:
 
     def _start_voice(self, media_format: Format, now: float) -> None:
         """Open the voice path and the call's regular queries."""
-        keys, sealer = self._channel.keys, self._channel.sealer
-        if keys is None or sealer is None:
-            raise LocalProtocolError("voice without encryption")
-        self.voice = VoicePath(
-            media_format=media_format,
-            source_call_number=self.call_number,
-            peer=(self.address, self.peer_call_number),
-            ciphers=(sealer, keys.current),
-            clock=self._channel.clock,
-            started_at=self._channel.started_at,
-        )
+        self.voice = self._channel.voice_path(media_format)
         self._timers.start(Timer.PING, now + PING_INTERVAL_S)
         self._timers.start(Timer.LAGRQ, now + LAGRQ_INTERVAL_S)
 

@@ -10,12 +10,13 @@ from typing import Final, TypeGuard
 from bridge.iax2.auth import Address
 from bridge.iax2.cipher import Opener, Sealer
 from bridge.iax2.clock import TIMESTAMP_MODULUS, ReceiveClock
-from bridge.iax2.constants import CALL_NUMBER_NONE, FrameType, IaxSubclass
-from bridge.iax2.errors import FrameError
+from bridge.iax2.constants import CALL_NUMBER_NONE, Format, FrameType, IaxSubclass
+from bridge.iax2.errors import FrameError, LocalProtocolError
 from bridge.iax2.frames import FullFrame, parse_frame_untrusted
 from bridge.iax2.keys import ReceiveKeys
 from bridge.iax2.plausibility import is_echo, is_plausible
 from bridge.iax2.reliability import Outstanding, ReliableSequence
+from bridge.iax2.voice import VoicePath
 
 _IAX_SUBCLASSES: Final = frozenset(IaxSubclass)
 
@@ -67,11 +68,6 @@ class FrameChannel:
         self._last_timestamp_ms = first_timestamp_ms
         self.sequence.reset()
 
-    @property
-    def started_at(self) -> float:
-        """When timestamp 0 was."""
-        return self._started_at
-
     def learn_peer(self, frame: FullFrame, now: float) -> None:
         """Take the peer's call number and time from the first frame of its own."""
         self.peer_call_number = frame.source_call_number
@@ -81,6 +77,23 @@ class FrameChannel:
         """Encrypt from now on everything that is sent, and believe nothing else received."""
         self.sealer = sealer
         self.keys = ReceiveKeys(opener)
+
+    def voice_path(self, media_format: Format) -> VoicePath:
+        """Return the path for this call's voice, under its keys and on its clocks.
+
+        Raises:
+            LocalProtocolError: the call is not encrypted.
+        """
+        if self.keys is None or self.sealer is None:
+            raise LocalProtocolError("voice without encryption")
+        return VoicePath(
+            media_format=media_format,
+            source_call_number=self.call_number,
+            peer=(self.address, self.peer_call_number),
+            ciphers=(self.sealer, self.keys.current),
+            clock=self.clock,
+            started_at=self._started_at,
+        )
 
     def send(
         self,
