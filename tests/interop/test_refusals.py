@@ -39,7 +39,8 @@ def unencrypted_peer(tree: AsteriskTree, link_secret: str) -> Iterator[AsteriskP
 async def test_secrets_that_differ(
     other_secret_peer: AsteriskPeer, link_secret: str, tmp_path: Path
 ) -> None:
-    async with open_scene(other_secret_peer.settings.address, link_secret, tmp_path) as scene:
+    address = other_secret_peer.settings.address
+    async with open_scene(address, link_secret, tmp_path, deaf_peer=True) as scene:
         call = await scene.dial(NUMBER)
         final = await call.status(200, 8)
         assert final.status == 503
@@ -58,7 +59,7 @@ async def test_a_peer_without_encryption(
         final = await call.status(200, 8)
         assert final.status == 503
         assert call.final_after_s() < 2
-        assert "refuses encryption" in scene.bridge.output()
+        assert "offers no encryption" in scene.bridge.output()
         await no_channel_left(unencrypted_peer)
     assert unencrypted_peer.received_calls() == []
     said = [clear_octets(datagram.payload) for datagram in scene.link.datagrams]

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import yaml
 
 from tests.lab import LabError
 from tests.lab.addresses import free_udp_port
+from tests.lab.nursery import open_lab_nursery
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "configs" / "asterisk-link.yaml"
@@ -89,10 +90,10 @@ class BridgeConfig:
 class BridgeProcess:
     """A running bridge and all that it has written."""
 
-    process: trio.Process
+    process: trio.Process = field(repr=False)
     sip: Address
-    stdout: bytearray = field(default_factory=bytearray)
-    stderr: bytearray = field(default_factory=bytearray)
+    stdout: bytearray = field(default_factory=bytearray, repr=False)
+    stderr: bytearray = field(default_factory=bytearray, repr=False)
     stop_s: float = 0.0
     _news: trio.Condition = field(default_factory=trio.Condition)
 
@@ -152,13 +153,24 @@ class BridgeProcess:
 
     async def collect(self, stream: trio.abc.ReceiveStream, into: bytearray) -> None:
         """Reads one of its streams to the end."""
-        async for piece in stream:
-            into.extend(piece)
-            async with self._news:
-                self._news.notify_all()
+        with suppress(trio.ClosedResourceError):  # the block is left
+            async for piece in stream:
+                into.extend(piece)
+                async with self._news:
+                    self._news.notify_all()
         await self.process.wait()
         async with self._news:
             self._news.notify_all()
+
+    async def leave(self) -> None:
+        """Leaves no process and no pipe behind, whatever has happened."""
+        with trio.CancelScope(shield=True):
+            if self.process.returncode is None:
+                self.process.kill()
+            await self.process.wait()
+            for stream in (self.process.stdout, self.process.stderr):
+                if stream is not None:
+                    await trio.aclose_forcefully(stream)
 
     def _end_of_output(self) -> str:
         return "\n".join(self.output().splitlines()[-30:])
@@ -172,7 +184,7 @@ async def run_bridge(
     path, sip = config.write(folder)
     command = [sys.executable, "-m", "bridge", "run", str(path)]
     options = ["--log-level", log_level, "--log-format", "json"]
-    async with trio.open_nursery() as nursery:
+    async with open_lab_nursery() as nursery:
         process = await trio.lowlevel.open_process(
             [*command, *options],
             stdin=subprocess.DEVNULL,
@@ -191,8 +203,7 @@ async def run_bridge(
             yield bridge
             await bridge.stop()
         finally:
-            if process.returncode is None:
-                process.kill()
+            await bridge.leave()
 
 
 def merged(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

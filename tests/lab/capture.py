@@ -18,6 +18,7 @@ import dpkt
 import trio
 
 from tests.lab.asterisk_config import IAX_PORT
+from tests.lab.nursery import open_lab_nursery
 
 Address = tuple[str, int]
 
@@ -48,7 +49,7 @@ class Datagram:
 class LinkCapture:
     """A growing list of datagrams; `dropped` counts those that the kernel could not hand over."""
 
-    datagrams: list[Datagram] = field(default_factory=list)
+    datagrams: list[Datagram] = field(default_factory=list, repr=False)
     dropped: int = 0
 
     def write_pcap(self, path: Path) -> None:
@@ -76,11 +77,10 @@ async def capture_loopback(address: str, port: int = IAX_PORT) -> AsyncIterator[
     """
     capture = LinkCapture()
     with _packet_socket() as raw:
-        async with trio.open_nursery() as nursery:
+        async with open_lab_nursery() as nursery:
             nursery.start_soon(_record, raw, (address, port), capture)
             yield capture
             await trio.sleep(0.05)  # what has left is in the socket's queue by then
-            nursery.cancel_scope.cancel()
         _drain(raw, (address, port), capture)
         _, capture.dropped = _STATISTICS.unpack(
             raw.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, _STATISTICS.size)

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 
 import trio
 
+from tests.lab.nursery import open_lab_nursery
 from tests.lab.phone_audio import PhoneAudio
 from tests.lab.phone_call import PCMA, PCMU, Address, PhoneCall, new_token
 from tests.lab.sip_message import SipMessage
@@ -117,8 +118,7 @@ async def open_phone(host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Si
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as raw:
         raw.settimeout(0)
         raw.bind((host, port))
-        async with trio.open_nursery() as nursery:
+        async with open_lab_nursery() as nursery:
             phone = SipPhone(raw, nursery)
             nursery.start_soon(phone.run)
             yield phone
-            nursery.cancel_scope.cancel()

@@ -14,6 +14,7 @@ import trio
 from tests.lab.addresses import free_iax_address
 from tests.lab.asterisk_config import IAX_PORT
 from tests.lab.capture import Address, Datagram, LinkCapture
+from tests.lab.nursery import open_lab_nursery
 
 DATAGRAM_OCTETS_MAX = 65535
 REORDER_S = 0.03
@@ -124,10 +125,9 @@ async def open_proxy(
         _random=random.Random(chosen.seed),
     )
     try:
-        async with trio.open_nursery() as nursery:
+        async with open_lab_nursery() as nursery:
             nursery.start_soon(proxy.run, nursery)
             yield proxy
-            nursery.cancel_scope.cancel()
     finally:
         proxy.close()
 
