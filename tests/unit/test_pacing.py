@@ -296,9 +296,18 @@ class TestPhaseClock:
         assert tick is not None
         assert 0.0024 <= tick - arrived_at <= 0.0051
 
-    def test_neighbouring_phase_that_runs_is_preferred(self) -> None:
+    def test_phase_that_runs_close_behind_is_preferred(self) -> None:
         clock = PhaseClock()
+        clock.join(6, 0.0)
+        clock.join(7, 0.0)
+        assert clock.choose(0.0026) == 6
         clock.join(4, 0.0)
         assert clock.choose(0.0026) == 4
-        clock.join(3, 0.0)
+
+    def test_phase_far_behind_or_full_is_not(self) -> None:
+        clock = PhaseClock()
+        clock.join(2, 0.0)
+        clock.join(7, 0.0)
+        for _ in range(BATCH_CALLS):
+            clock.join(4, 0.0)
         assert clock.choose(0.0026) == 3

@@ -109,7 +109,7 @@ class TestTowardTheLink:
             arrived_at = calls.now
             far = calls.connect(media)
             calls.slot()
-            assert 0.002 <= far.frames[1].sent_at - arrived_at <= 0.008
+            assert 0.0024 <= far.frames[1].sent_at - arrived_at <= 0.0126
 
     def test_phase_stays_the_same_when_the_phone_begins_to_talk(self, calls: RelayCalls) -> None:
         phone, media, _ = calls.connected()
