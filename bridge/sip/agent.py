@@ -94,8 +94,8 @@ class SipAgent:
             self.listening = library.listening
             await self._serve(library, task_status)
         finally:
-            door.unregisterModule()
             library.destroy()
+            door.unregisterModule()  # after it: before, pjsip sleeps 100 ms to be on the safe side
             self._calls.by_id.clear()
             self._library = None
 
