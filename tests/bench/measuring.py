@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from tests.bench.far_end_process import FarEndProcess
-from tests.bench.gateways import GATEWAYS, Site
+from tests.bench.gateways import GATEWAYS, Gateway, Site
 from tests.bench.load import LoadPlan, failures, run_load
 from tests.bench.tools import Tools
 from tests.bench.usage import Usage, process_tree, pss_octets, udp_drops
@@ -27,6 +27,7 @@ class Point:
     """
 
     gateway: str
+    version: str
     calls: int
     established: int
     window_s: float
@@ -93,11 +94,11 @@ def measure(name: str, site: Site, tools: Tools, plan: LoadPlan, flags: Sequence
         load = run_load(tools, site.phone, gateway.sip_address, plan, window.watch)
         time.sleep(_LAST_HANGUP_S)
         far = far_end.finish()
-    return _point(name, plan, window, idle, (load, far))
+    return _point(gateway, plan, window, idle, (load, far))
 
 
 def _point(
-    name: str,
+    gateway: Gateway,
     plan: LoadPlan,
     window: _Window,
     idle: "_Idle",
@@ -111,7 +112,8 @@ def _point(
         cpu = window.end.cpu_s - window.begin.cpu_s
         crowding = (window.end.waited_s - window.begin.waited_s) / seconds
     return Point(
-        gateway=name,
+        gateway=gateway.name,
+        version=gateway.version,
         calls=plan.calls,
         established=established,
         window_s=seconds,

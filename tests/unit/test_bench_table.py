@@ -19,6 +19,7 @@ MEDIA = {
 }
 BRIDGE_50 = Point(
     gateway="bridge",
+    version="siax 1",
     calls=50,
     established=50,
     window_s=20.0,
