@@ -48,8 +48,12 @@ class Site:
         The addresses stay ours while nothing listens there, between one gateway and the next.
         """
         network = f"127.{64 + secrets.randbelow(128)}.{secrets.randbelow(256)}"
-        hosts = (f"{network}.{host}" for host in (11, 12, 13))
-        return cls(*hosts, secrets.token_urlsafe(32))
+        return cls(
+            far_end=f"{network}.11",
+            gateway=f"{network}.12",
+            phone=f"{network}.13",
+            secret=secrets.token_urlsafe(32),
+        )
 
 
 class Gateway(AbstractContextManager["Gateway"], Protocol):
