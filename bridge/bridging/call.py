@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from bridge.bridging.causes import FinalStatus, cause_of_sip, status_of_end
+from bridge.bridging.causes import FinalStatus, cause_of_end, cause_of_sip, status_of_end
 from bridge.bridging.link import Link
 from bridge.bridging.negotiation import local_media, remote_media
 from bridge.dialing.envelope import Cng, Control, Digit, SignalSlots
@@ -264,7 +264,7 @@ class BridgedCall:
             return
         level = "info" if reason is EndReason.HANGUP else "warning"
         getattr(self._log, level)("link's call ended", reason=reason.value, cause=cause)
-        self._end_phone(status_of_end(reason, cause), cause)
+        self._end_phone(status_of_end(reason, cause), cause_of_end(reason, cause))
         self._finish()
 
     # The clock
@@ -323,7 +323,7 @@ class BridgedCall:
             self._end_phone(final, Cause.NORMAL_TEMPORARY_FAILURE)
             self._hang_up_link(Cause.NORMAL_TEMPORARY_FAILURE)
 
-    def _end_phone(self, final: FinalStatus, cause: int | None) -> None:
+    def _end_phone(self, final: FinalStatus, cause: int) -> None:
         if not self._phone_over:
             self._phone_over = True
             self._leg.end(final.status, retry_after_s=final.retry_after_s, q850=cause)

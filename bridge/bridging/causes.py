@@ -59,27 +59,48 @@ _CAUSE_OF_STATUS: Final[Mapping[int, Cause]] = MappingProxyType(
         484: Cause.INVALID_NUMBER_FORMAT,
         486: Cause.USER_BUSY,
         488: Cause.BEARER_CAPABILITY_NOT_AVAILABLE,
+        500: Cause.NORMAL_TEMPORARY_FAILURE,
         503: Cause.NORMAL_TEMPORARY_FAILURE,
+        504: Cause.RECOVERY_ON_TIMER_EXPIRY,
         600: Cause.USER_BUSY,
         603: Cause.CALL_REJECTED,
     }
 )
+_CAUSE_OF_REASON: Final[Mapping[EndReason, Cause]] = MappingProxyType(
+    {
+        EndReason.LOCAL: Cause.NORMAL_CLEARING,
+        EndReason.HANGUP: Cause.NORMAL_CLEARING,
+        EndReason.REJECTED: Cause.CALL_REJECTED,
+        EndReason.NO_RESPONSE: Cause.NETWORK_OUT_OF_ORDER,
+        EndReason.SECRETS_DIFFER: Cause.NORMAL_TEMPORARY_FAILURE,
+        EndReason.DOWNGRADE: Cause.NORMAL_TEMPORARY_FAILURE,
+        EndReason.REPLAYED_CHALLENGE: Cause.NORMAL_TEMPORARY_FAILURE,
+        EndReason.PROTOCOL_ERROR: Cause.PROTOCOL_ERROR,
+    }
+)
 _ERRORS_FROM: Final = 400
+_CAUSES: Final = range(1, 128)
+"""A peer's octet may hold more than Q.850 has."""
 
 
 def status_of_end(reason: EndReason, cause: int | None) -> FinalStatus:
     """Return what a phone that is not yet answered hears when the link's call ended."""
     if reason not in (EndReason.REJECTED, EndReason.HANGUP):
         return UNAVAILABLE
-    status = _STATUS_OF_CAUSE.get(cause) if cause is not None else None
-    if status is None and reason is EndReason.REJECTED and cause is None:
-        return FinalStatus(403)
+    status = _STATUS_OF_CAUSE.get(cause_of_end(reason, cause))
     return UNAVAILABLE if status is None else FinalStatus(status)
+
+
+def cause_of_end(reason: EndReason, cause: int | None) -> int:
+    """Return the cause for the phone when the link's call ended: the peer's, if it told one."""
+    if cause is not None and cause in _CAUSES:
+        return cause
+    return _CAUSE_OF_REASON[reason]
 
 
 def cause_of_sip(status: int, q850: int | None) -> int:
     """Return the cause for the link when the phone's leg ended: its own, if it told one."""
-    if q850 is not None and 0 < q850 <= Cause.INTERWORKING:
+    if q850 is not None and q850 in _CAUSES:
         return q850
     if status < _ERRORS_FROM:
         return Cause.NORMAL_CLEARING
