@@ -57,6 +57,7 @@ TO_BUILD = (
     _commands("build-essential", "g++", "make"),
     _commands("git", "git"),
     _commands("swig", "swig"),
+    _commands("xz-utils", "xz"),
     _header("libsamplerate0-dev", "samplerate.h"),
     _header("libsrtp2-dev", "srtp2/srtp.h"),
     _header("libssl-dev", "openssl/ssl.h"),
