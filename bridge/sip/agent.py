@@ -20,6 +20,7 @@ from bridge.sip.admission import Admission, Answer, SipRequest, allow_networks, 
 from bridge.sip.call import CallTable, PjCall, log_failure, pj_header
 from bridge.sip.leg import NOT_ACCEPTABLE_HERE, SERVER_ERROR, LegHandler, LegState, SipLeg
 from bridge.sip.library import Library, explain
+from bridge.sip.line_limit import LineLimit
 from bridge.sip.messages import host_port, request_user, sdp_body, user_part
 from bridge.sip.sdp import LocalMedia, SdpError, parse_sdp_untrusted
 from bridge.sip.settings import SipError, SipSettings, parse_listen_url
@@ -29,6 +30,7 @@ log = structlog.get_logger("sip")
 SHUTDOWN_S = 2.0
 REFUSAL_LOG_INTERVAL_S = 1.0
 UNAVAILABLE = 503
+OVERLOADED = Answer(UNAVAILABLE, headers=(("Retry-After", "5"),))
 
 _ANY_PORT = 9  # nothing is sent there
 
@@ -70,13 +72,16 @@ class SipAgent:
         self._closing = trio.Event()
         self._bound_hosts = {a.host for a in self._listen if not a.is_wildcard}
         self._arrived_at = ""
-        self._refusal_logged_at = float("-inf")
-        self._refused_unlogged = 0
+        self._refusal_lines = LineLimit(REFUSAL_LOG_INTERVAL_S)
 
     @property
     def active_calls(self) -> int:
         """Calls that pjsua2 holds for us, ended ones excluded."""
         return len(self._calls.by_id)
+
+    @property
+    def _is_full(self) -> bool:
+        return self.active_calls >= self._settings.max_calls
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen and serve until cancelled or closed, then end all calls within 2 s.
@@ -94,9 +99,9 @@ class SipAgent:
             self.listening = library.listening
             await self._serve(library, task_status)
         finally:
+            self._drop_calls()
             library.destroy()
             door.unregisterModule()  # after it: before, pjsip sleeps 100 ms to be on the safe side
-            self._calls.by_id.clear()
             self._library = None
 
     async def _serve(self, library: Library, task_status: trio.TaskStatus[None]) -> None:
@@ -122,6 +127,12 @@ class SipAgent:
                 await library.quiet()
                 nursery.cancel_scope.cancel()
 
+    def _drop_calls(self) -> None:
+        """Let go of what no phone has acknowledged in time; its user still learns of the end."""
+        while self._calls.by_id:
+            _, call = self._calls.by_id.popitem()
+            call.leg.disconnected(UNAVAILABLE, "", None)
+
     def close(self) -> None:
         """Let run() end; it takes up to 2 s."""
         self._closing.set()
@@ -134,6 +145,8 @@ class SipAgent:
         """
         if self._library is None or self._closing.is_set():
             raise SipError("the SIP agent is not running")
+        if self._is_full:
+            raise SipError("the SIP agent has all the calls it may have")
         call = PjCall(self._library.account, pj.PJSUA_INVALID_ID, self._calls)
         call.leg = SipLeg(next(self._ids), call, state=LegState.CALLING, local=local)
         try:
@@ -158,6 +171,8 @@ class SipAgent:
         if self._closing.is_set():
             return Answer(UNAVAILABLE)
         refusal = self._admission(request)
+        if refusal is None and request.method == "INVITE" and self._is_full:
+            return OVERLOADED
         if refusal is None:
             self._arrived_at = request.local[0]
             return answer_admitted(request.method)
@@ -167,12 +182,8 @@ class SipAgent:
     def _note_refusal(self, host: str) -> None:
         """Count it; log one line each second at most, with the address and nothing else."""
         self.counters.refused_requests += 1
-        self._refused_unlogged += 1
-        now = trio.current_time()
-        if now - self._refusal_logged_at >= REFUSAL_LOG_INTERVAL_S:
-            log.warning("request refused", source=host, refused=self._refused_unlogged)
-            self._refusal_logged_at = now
-            self._refused_unlogged = 0
+        if refused := self._refusal_lines.take(trio.current_time()):
+            log.warning("request refused", source=host, refused=refused)
 
     def _invited(self, account: pj.Account, prm: pj.OnIncomingCallParam) -> None:
         """An admitted INVITE: make a leg of it and offer it to our user."""

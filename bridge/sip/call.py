@@ -23,6 +23,7 @@ from bridge.sip.sdp import AudioDescription, Direction, PayloadType, direction_o
 
 log = structlog.get_logger("sip")
 
+_REFUSALS = 300
 _DECLINE = 603
 _Callback = TypeVar("_Callback", bound=Callable[..., None])
 
@@ -75,14 +76,20 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
 
     # Down: CallControl.
 
-    def respond(self, status: int, reason: str, headers: Headers, sdp: str) -> None:
-        """Answer the INVITE with any status; a refusal goes this way too, to keep its headers."""
+    def respond(self, status: int, reason: str, headers: Headers, sdp: str) -> bool:
+        """Answer the INVITE; False when that was not possible.
+
+        A refusal goes this way too, to keep its headers, and the other one if this fails.
+        """
         parameters = _operation(headers)
         parameters.statusCode = status
         parameters.reason = reason
         if sdp:
             parameters.sdp.wholeSdp = sdp
-        self._attempt(self.answer, parameters)
+        done = self._attempt(self.answer, parameters)
+        if not done and status >= _REFUSALS:
+            self.hang_up(headers)
+        return done
 
     def place(self, uri: str, from_uri: str) -> None:
         """Send the INVITE.
@@ -108,13 +115,16 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
 
     def _attempt(
         self, operation: Callable[[pj.CallOpParam], None], parameters: pj.CallOpParam
-    ) -> None:
+    ) -> bool:
         """What the phone has overtaken, as an answer to a call just cancelled, fails harmlessly."""
         try:
             operation(parameters)
         except pj.Error as error:
             log.warning("call operation refused", leg=self.leg.id, status=error.status)
-        self._table.after_operation()
+            return False
+        finally:
+            self._table.after_operation()
+        return True
 
     # Up: callbacks of pjsua2, whose names are its own.
 

@@ -25,6 +25,7 @@ _RINGING = 180
 _PROGRESS = 183
 _ACCEPTED = 200
 _SESSION_ID_BITS = 62
+_MAX_REASON_CHARACTERS = 64
 
 
 class LegState(Enum):
@@ -65,8 +66,11 @@ TRANSITIONS: Mapping[tuple[LegState, LegInput], LegState] = MappingProxyType(
 class CallControl(Protocol):
     """What a leg needs of the SIP stack."""
 
-    def respond(self, status: int, reason: str, headers: Headers, sdp: str) -> None:
-        """Answer the INVITE; an empty `reason` is the usual one, an empty `sdp` leaves it."""
+    def respond(self, status: int, reason: str, headers: Headers, sdp: str) -> bool:
+        """Answer the INVITE; an empty `reason` is the usual one, an empty `sdp` leaves it.
+
+        False when the stack could not.
+        """
 
     def hang_up(self, headers: Headers) -> None:
         """Send CANCEL or BYE."""
@@ -200,7 +204,7 @@ class SipLeg:
             return
         if retry_after_s is not None:
             headers = (*headers, ("Retry-After", str(retry_after_s)))
-        self._control.respond(status, reason or "", headers, "")
+        self._control.respond(status, _one_line(reason or ""), headers, "")
 
     # What the stack tells.
 
@@ -281,9 +285,8 @@ class SipLeg:
         self._local = self._handler.on_media(self, offer)
         self._prepared = write_sdp(offer, self._local, self._session_id, 1)
 
-    def _respond(self, status: int, sdp: str = "") -> None:
-        if self._control is not None:
-            self._control.respond(status, "", (), sdp)
+    def _respond(self, status: int, sdp: str = "") -> bool:
+        return self._control is not None and self._control.respond(status, "", (), sdp)
 
     def _respond_with_media(self, status: int, local: LocalMedia | None) -> None:
         """Answer with SDP, a new one where that is still possible.
@@ -301,9 +304,9 @@ class SipLeg:
             self.end(NOT_ACCEPTABLE_HERE)
             return
         self._media_sent = True
-        self._respond(status, sdp)
+        done = self._respond(status, sdp)
         if status == _ACCEPTED and not self.is_over:
-            self._move(LegInput.ACCEPT)
+            self._move(LegInput.ACCEPT) if done else self.end(SERVER_ERROR)
 
     def _changed_sdp(self, local: LocalMedia | None) -> str:
         if local is None or self._media_sent:
@@ -312,3 +315,8 @@ class SipLeg:
         if self.offer is None:
             return ""
         return write_sdp(self.offer, local, self._session_id, 1)
+
+
+def _one_line(reason: str) -> str:
+    """A reason phrase without what could begin another header: it may come from a far end."""
+    return "".join(c for c in reason[:_MAX_REASON_CHARACTERS] if " " <= c <= "~")

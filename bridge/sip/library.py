@@ -18,6 +18,7 @@ import pjsua2 as pj
 import structlog
 import trio
 
+from bridge.sip.line_limit import LineLimit
 from bridge.sip.messages import host_port
 from bridge.sip.settings import ListenAddress, SipError, SipSettings
 
@@ -25,6 +26,8 @@ log = structlog.get_logger("sip")
 
 RETRANSMISSION_DUE_MS = 1000
 QUIET_POLL_S = 0.01
+LOG_INTERVAL_S = 0.1
+SPARE_CALL_SLOTS = 64  # for calls that are over but for the phone's acknowledgement
 
 _MODULE_NAME = re.compile(r"[A-Za-z_]+")
 _SYSTEM_ERRORS = 120_000  # PJ_ERRNO_START_SYS: pjlib adds it to errno
@@ -54,11 +57,20 @@ _NEGOTIABLE = (
 class _LogWriter(pj.LogWriter):  # type: ignore[misc]  # pjsua2 carries no types
     """Forwards severity and module of what PJSIP says; its text may hold whole messages."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines = LineLimit(LOG_INTERVAL_S)
+
     def write(self, entry: pj.LogEntry) -> None:
-        """Called by PJSIP for each of its lines."""
+        """Called by PJSIP for each of its lines, which a stranger's nonsense can cause."""
+        reports = self._lines.take(trio.current_time())
+        if not reports:
+            return
         found = _MODULE_NAME.search(entry.msg[:32])
         module = found[0] if found else "unknown"
-        getattr(log, _LEVELS.get(entry.level, "debug"))("pjsip reported", module=module)
+        getattr(log, _LEVELS.get(entry.level, "debug"))(
+            "pjsip reported", module=module, reports=reports
+        )
 
 
 class Library:
@@ -71,6 +83,9 @@ class Library:
     _is_open: ClassVar[bool] = False
 
     def __init__(self, settings: SipSettings, listen: Sequence[ListenAddress]) -> None:
+        most = pj.BuildLimits.get().calls - SPARE_CALL_SLOTS
+        if settings.max_calls > most:
+            raise SipError(f"at most {most} calls are possible with this build of pjsua2")
         if Library._is_open:  # a second Endpoint would abort the process
             raise SipError("pjsua2 is in use already: one SIP agent for each process")
         before = _epoll_descriptors()
@@ -195,9 +210,11 @@ def _endpoint_config(settings: SipSettings, writer: pj.LogWriter) -> pj.EpConfig
     agent = config.uaConfig
     agent.threadCnt = 0
     agent.mainThreadOnly = True
-    agent.maxCalls = settings.max_calls
+    agent.maxCalls = settings.max_calls + SPARE_CALL_SLOTS
     agent.userAgent = settings.user_agent
     agent.natTypeInSdp = 0
+    for nameserver in settings.nameservers:
+        agent.nameserver.append(nameserver)
     media = config.medConfig
     media.hasIoqueue = False
     media.threadCnt = 0

@@ -28,7 +28,8 @@ class SipSettings:
     `listen` holds urls as "udp://0.0.0.0:5060" or "tcp://[::1]:5060"; port 0 lets the kernel
     choose. `allow` holds the networks that may call without credentials; they are exempt from the
     limits on strangers' requests. `max_calls` bounds concurrent calls; each costs about 21 kB from
-    the start. `library_log_level` is pjsip's: 1 errors, 2 warnings, 3 information.
+    the start. `library_log_level` is pjsip's: 1 errors, 2 warnings, 3 information. `nameservers`
+    are asked for names in phones' Contact headers; without any, such a lookup blocks the loop.
     """
 
     listen: tuple[str, ...]
@@ -36,6 +37,7 @@ class SipSettings:
     user_agent: str = "siax"
     max_calls: int = 1000
     library_log_level: int = 2
+    nameservers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,9 +86,10 @@ async def running(
     listen: tuple[str, ...] = ("udp://127.0.0.1:0",),
     allow: tuple[str, ...] = ("127.0.0.0/8", "::1"),
     admission: Admission | None = None,
+    max_calls: int = 8,
 ) -> AsyncIterator[SipAgent]:
     """An agent for the length of a test, which then has to end within the time it promises."""
-    settings = SipSettings(listen, tuple(map(ip_network, allow)), max_calls=8)
+    settings = SipSettings(listen, tuple(map(ip_network, allow)), max_calls=max_calls)
     agent = SipAgent(settings, on_incoming, admission)
     async with trio.open_nursery() as nursery:
         await nursery.start(agent.run)

@@ -135,6 +135,50 @@ async def test_failing_handler_in_a_call_hangs_up() -> None:
     assert_nothing_shows(entries)
 
 
+async def test_failing_handler_in_a_hold_hangs_up() -> None:
+    class Failing(Recorder):
+        def on_media(self, leg: SipLeg, remote: AudioDescription | None) -> LocalMedia:
+            if self.remotes:
+                raise ValueError(leg.called)
+            return super().on_media(leg, remote)
+
+    handler = Failing()
+
+    def take(leg: SipLeg) -> Recorder:
+        leg.answer()
+        return handler
+
+    with capture_logs() as entries:
+        async with running(take) as agent, phone_of(agent) as phone:
+            await phone.call()
+            await phone.request("INVITE", body=phone_sdp("sendonly", version=2))
+            messages = [await phone.receive() for _ in range(2)]
+            assert 488 in [message.status for message in messages]
+            (bye,) = [message for message in messages if not message.status]
+            await phone.request("ACK", same_transaction=True)
+            await phone.reply(bye, 200)
+            assert len(handler.ends) == 1
+    assert_nothing_shows(entries)
+
+
+async def test_more_calls_than_allowed() -> None:
+    desk = Desk()
+    async with (
+        running(desk, max_calls=1) as agent,
+        phone_of(agent) as first,
+        phone_of(agent) as second,
+    ):
+        await first.request("INVITE", body=phone_sdp())
+        assert (await first.receive()).status == 100
+        with pytest.raises(SipError, match="all the calls"):
+            agent.call(second.uri, Recorder(), Recorder().local)
+        await second.request("INVITE", body=phone_sdp())
+        assert (await second.response(503)).get("retry-after") == "5"
+        desk.leg.end(486)
+        await first.response(486)
+        await first.request("ACK", same_transaction=True)
+
+
 async def test_closing_ends_every_call() -> None:
     rung, talking = Recorder(), Recorder()
 

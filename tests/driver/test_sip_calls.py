@@ -361,6 +361,22 @@ async def test_transfer_is_declined() -> None:
         await phone.hang_up()
 
 
+async def test_taking_over_a_call_is_declined() -> None:
+    async with (
+        running(Answering()) as agent,
+        phone_of(agent) as phone,
+        phone_of(agent) as thief,
+    ):
+        accepted = await phone.call()
+        _, _, tag = accepted.get("to").partition("tag=")
+        replaces = ("Replaces", f"{phone.call_id};to-tag={tag};from-tag=phone")
+        await thief.request("INVITE", body=phone_sdp(), headers=(replaces,))
+        await thief.response(603)
+        await thief.request("ACK", same_transaction=True)
+        assert agent.active_calls == 1
+        await phone.hang_up()
+
+
 @pytest.mark.parametrize("method", ["INFO", "OPTIONS", "JUGGLE"])
 async def test_other_requests_within_a_call_are_declined(method: str) -> None:
     async with running(Answering()) as agent, phone_of(agent) as phone:

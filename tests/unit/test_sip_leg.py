@@ -19,10 +19,14 @@ class Control:
 
     sent: list[tuple[int | str, Headers]] = field(default_factory=list)
     sdp: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    works: bool = True
 
-    def respond(self, status: int, reason: str, headers: Headers, sdp: str) -> None:  # noqa: ARG002
+    def respond(self, status: int, reason: str, headers: Headers, sdp: str) -> bool:
         self.sent.append((status, headers))
         self.sdp.append(sdp)
+        self.reasons.append(reason)
+        return self.works
 
     def hang_up(self, headers: Headers) -> None:
         self.sent.append(("hang up", headers))
@@ -175,3 +179,20 @@ def test_new_offer_in_a_call() -> None:
     assert not leg.offered("v=0\r\n")
     assert not leg.offered(OFFER.replace("8 0", "3"))
     assert leg.state is LegState.UP
+
+
+def test_answer_that_the_stack_cannot_send() -> None:
+    control = Control(works=False)
+    leg = incoming(control)
+    leg.begin(Handler())
+    leg.answer()
+    assert [status for status, _ in control.sent] == [200, 500]
+    assert leg.is_over
+
+
+def test_reason_stays_on_its_line() -> None:
+    control = Control()
+    incoming(control).end(503, "Down\r\nX-Header: \u00fc" + "x" * 100)
+    (reason,) = control.reasons
+    assert reason.startswith("DownX-Header: x")
+    assert len(reason) <= 64
