@@ -13,9 +13,10 @@ from bridge.iax2.clock import TIMESTAMP_MODULUS, ReceiveClock
 from bridge.iax2.constants import CALL_NUMBER_NONE, Format, FrameType, IaxSubclass
 from bridge.iax2.errors import FrameError, LocalProtocolError
 from bridge.iax2.frames import FullFrame, parse_frame_untrusted
+from bridge.iax2.inputs import is_unsequenced
 from bridge.iax2.keys import ReceiveKeys
 from bridge.iax2.plausibility import is_echo, is_plausible
-from bridge.iax2.reliability import Outstanding, ReliableSequence
+from bridge.iax2.reliability import Order, Outstanding, ReliableSequence
 from bridge.iax2.voice import VoicePath
 
 _IAX_SUBCLASSES: Final = frozenset(IaxSubclass)
@@ -155,9 +156,25 @@ class FrameChannel:
             self._count_unbelieved(datagram)
             return None
         self.statistics.received_encrypted += 1
-        if not is_echo(frame):
-            self.clock.follow(self.clock.deviation_ms(frame.timestamp_ms, now))
+        if self._is_fresh(frame):
+            self._follow(frame, now)
         return frame
+
+    def _is_fresh(self, frame: FullFrame) -> bool:
+        """Tell a frame that left the peer just now from late, repeated and replayed ones."""
+        return not (
+            is_echo(frame)
+            or is_unsequenced(frame)
+            or frame.retransmission
+            or self.sequence.order_of(frame.oseqno) is Order.BEHIND
+        )
+
+    def _follow(self, frame: FullFrame, now: float) -> None:
+        if frame.frame_type == FrameType.VOICE:
+            self.clock.set(frame.timestamp_ms, now)
+        else:
+            self.clock.hear(frame.timestamp_ms, now)
+            self.clock.follow(self.clock.deviation_ms(frame.timestamp_ms, now))
 
     def judges_plausible(self, frame: FullFrame, now: float) -> bool:
         """Tell whether a decrypted frame can belong to this call now."""

@@ -16,8 +16,8 @@ _DRIFT_GAIN: Final = 1 / 16
 class ReceiveClock:
     """Maps our clock to the peer's call timestamps, and follows its drift.
 
-    A full frame sets it, voice frames correct it slowly: 200 ppm of drift over a day would
-    otherwise leave any window.
+    Full frames set it, voice frames correct it slowly: 200 ppm of drift over a day would
+    otherwise leave any window. What was sent again or held back tells no time, but the least.
     """
 
     __slots__ = ("_offset_ms",)
@@ -33,6 +33,14 @@ class ReceiveClock:
     def set(self, timestamp_ms: int, now: float) -> None:
         """Take the timestamp of a frame that arrived just now as the peer's time."""
         self._offset_ms = timestamp_ms - now * 1000
+
+    def hear(self, timestamp_ms: int, now: float) -> None:
+        """Take a timestamp as the least that the peer's time can be.
+
+        Nothing arrives before it was sent, whereas much can make a frame late.
+        """
+        if not self.is_set or self.deviation_ms(timestamp_ms, now) > 0:
+            self.set(timestamp_ms, now)
 
     def expected_ms(self, now: float) -> int:
         """Return the 32-bit timestamp that the peer would write now; 0 while unknown."""

@@ -136,8 +136,8 @@ class VoicePath:
         return timestamp_ms, body[_TIMESTAMP.size :]
 
     def take_full_frame(self, timestamp_ms: int, now: float) -> None:
-        """Count voice that came in a full frame, and set the peer's clock by it."""
-        self._clock.set(timestamp_ms, now)
+        """Count voice that came in a full frame, be it new, sent again or held back."""
+        self._clock.hear(timestamp_ms, now)
         self._measure(timestamp_ms, 0)
 
     @property
