@@ -178,7 +178,7 @@ class FrameChannel:
 
     def judges_plausible(self, frame: FullFrame, now: float) -> bool:
         """Tell whether a decrypted frame can belong to this call now."""
-        return is_plausible(frame, self.sequence, self.clock, self._last_timestamp_ms, now)
+        return is_plausible(frame, self.sequence, self.clock, now)
 
     def _open_clear(self, datagram: bytes) -> FullFrame | None:
         try:

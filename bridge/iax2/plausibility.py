@@ -9,7 +9,7 @@ Source: ours; Asterisk hangs up on garbage (its issue 14607).
 
 from typing import Final
 
-from bridge.iax2.clock import TIMESTAMP_MODULUS, ReceiveClock
+from bridge.iax2.clock import ReceiveClock
 from bridge.iax2.constants import DTMF_DIGITS, Format, FrameType, IaxSubclass
 from bridge.iax2.frames import FullFrame
 from bridge.iax2.reliability import ReliableSequence
@@ -31,7 +31,6 @@ def is_plausible(
     frame: FullFrame,
     sequence: ReliableSequence,
     clock: ReceiveClock,
-    last_sent_timestamp_ms: int,
     now: float,
 ) -> bool:
     """Judge one full frame of an encrypted call."""
@@ -39,7 +38,7 @@ def is_plausible(
         is_known(frame)
         and sequence.has_plausible_numbers(frame.oseqno, frame.iseqno)
         and (
-            _echoes_ours(frame, last_sent_timestamp_ms)
+            sequence.has_sent(frame.timestamp_ms)
             if is_echo(frame)
             else _is_timely(frame, clock, now)
         )
@@ -64,11 +63,6 @@ def is_known(frame: FullFrame) -> bool:
             return frame.subclass in _DIGITS
         case other:
             return other in _FRAME_TYPES
-
-
-def _echoes_ours(frame: FullFrame, last_sent_timestamp_ms: int) -> bool:
-    age_ms = (last_sent_timestamp_ms - frame.timestamp_ms) % TIMESTAMP_MODULUS
-    return age_ms <= _RETRANSMISSION_MAX_MS
 
 
 def _is_timely(frame: FullFrame, clock: ReceiveClock, now: float) -> bool:

@@ -63,6 +63,7 @@ class ReliableSequence:
     __slots__ = (
         "_held",
         "_outstanding",
+        "_sent_timestamps_ms",
         "_vnak_answerable_at",
         "_vnak_sendable_at",
         "acknowledgement_owed",
@@ -82,6 +83,7 @@ class ReliableSequence:
         self.acknowledgement_owed = False
         self._outstanding: deque[Outstanding] = deque()
         self._held: dict[int, FullFrame] = {}
+        self._sent_timestamps_ms: deque[int] = deque(maxlen=SEQUENCE_MODULUS)
         self._vnak_sendable_at = self._vnak_answerable_at = -math.inf
 
     @property
@@ -100,8 +102,16 @@ class ReliableSequence:
         self._outstanding.append(
             Outstanding(frame, sealer, now, interval_s, tag, deadline=now + interval_s)
         )
+        self._sent_timestamps_ms.append(frame.timestamp_ms)
         self.oseqno = (self.oseqno + 1) % SEQUENCE_MODULUS
         self.acknowledgement_owed = False
+
+    def has_sent(self, timestamp_ms: int) -> bool:
+        """Tell whether one of the last 256 frames carried a timestamp, so that it is echoed.
+
+        Those of voice, PONG and LAGRP are not on our clock; all come back in their ACK.
+        """
+        return timestamp_ms in self._sent_timestamps_ms
 
     def acknowledge(self, iseqno: int, now: float) -> list[Outstanding]:
         """Drop and return the frames that a received iseqno acknowledges, oldest first.
