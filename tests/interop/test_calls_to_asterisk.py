@@ -22,19 +22,19 @@ CNG_OCTETS = 36
 async def test_exactly_the_digits_arrive_and_audio_comes_back(
     echo_peer: AsteriskPeer, link_secret: str, tmp_path: Path, digits: str
 ) -> None:
-    async with open_scene(echo_peer.settings.address, link_secret, tmp_path) as scene:
+    async with open_scene(echo_peer, link_secret, tmp_path) as scene:
         call = await scene.dial(digits, CALLER)
         await call.answered(ANSWER_S)
-        await trio.sleep(sized(4, 60))
+        await scene.talk(call, sized(4, 60))
         await call.bye()
         await no_channel_left(echo_peer)
     (received,) = await received_calls(echo_peer, 1, 2)
     assert received.digits == digits
     assert received.secure_media == "1"
     assert CALLER not in received.caller
-    report = call.audio.echo_report()
-    assert report.sent > 150
-    assert report.loss < 0.001, report
+    echo = scene.echo(call)
+    assert echo.report.sent > 150
+    assert echo.loss < 0.001, echo
     assert_absent(scene.link.datagrams, [digits, CALLER])
     record(
         "call to Asterisk",
@@ -42,11 +42,8 @@ async def test_exactly_the_digits_arrive_and_audio_comes_back(
             "asterisk": echo_peer.tree.version,
             "digits": len(digits),
             "answered_s": round(call.final_after_s(), 3),
-            "frames": report.sent,
-            "lost": report.lost,
-            "echo_delay_p50_ms": report.delay_p50_ms,
-            "echo_delay_p99_ms": report.delay_p99_ms,
             "datagrams_searched": len(scene.link.datagrams),
+            **echo.figures(),
         },
     )
 
@@ -57,7 +54,7 @@ async def test_random_numbers_one_after_the_other(
     dice = random.Random(sized(1, 2))
     lengths = [dice.randint(1, 25) for _ in range(sized(3, 100))]
     numbers = ["".join(dice.choices("0123456789", k=length)) for length in lengths]
-    async with open_scene(echo_peer.settings.address, link_secret, tmp_path) as scene:
+    async with open_scene(echo_peer, link_secret, tmp_path) as scene:
         for number in numbers:
             call = await scene.dial(number)
             await call.answered(ANSWER_S)
@@ -76,7 +73,7 @@ async def test_nothing_shows_on_the_device_either(
     """The proxy sees what is sent to it; the device, if we may look, sees everything."""
     echo_22.forget_calls()
     number = "".join(random.Random(15).choices("0123456789", k=15))
-    async with open_scene(echo_22.settings.address, link_secret, tmp_path) as scene:
+    async with open_scene(echo_22, link_secret, tmp_path) as scene:
         if can_capture():
             async with capture_loopback(echo_22.settings.address) as capture:
                 await _short_call(scene, number)
@@ -99,12 +96,12 @@ async def test_a_signal_in_every_slot_harms_nothing(
 ) -> None:
     hold_s = sized(10, 600)
     said_before = _complaints(echo_peer)
-    async with open_scene(echo_peer.settings.address, link_secret, tmp_path) as scene:
+    async with open_scene(echo_peer, link_secret, tmp_path) as scene:
         call = await scene.dial(NUMBERS[1])
         await call.answered(ANSWER_S)
         answered_at_s = trio.current_time()
-        await trio.sleep(hold_s)
-        assert not call.ended.is_set()
+        await scene.talk(call, hold_s)
+        held_s = trio.current_time() - answered_at_s
         assert echo_peer.channel_count() == 1
         await call.bye()
         await no_channel_left(echo_peer)
@@ -112,21 +109,20 @@ async def test_a_signal_in_every_slot_harms_nothing(
         datagram
         for datagram in scene.link.datagrams
         if datagram.destination == scene.link.address
-        and answered_at_s < datagram.at_s < answered_at_s + hold_s
+        and answered_at_s < datagram.at_s < answered_at_s + held_s
         and len(datagram.payload) == CNG_OCTETS
     ]
-    assert len(signals) >= hold_s / SLOT_S - 2
-    report = call.audio.echo_report()
-    assert report.loss < 0.001, report
+    assert len(signals) >= held_s / SLOT_S - 2
+    echo = scene.echo(call)
+    assert echo.loss < 0.001, echo
     assert _complaints(echo_peer) == said_before
     record(
         "a signal each 500 ms",
         {
             "asterisk": echo_peer.tree.version,
-            "seconds": hold_s,
+            "seconds": round(held_s),
             "frames_of_36_octets": len(signals),
-            "frames": report.sent,
-            "lost": report.lost,
+            **echo.figures(),
         },
     )
 

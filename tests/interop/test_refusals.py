@@ -39,8 +39,7 @@ def unencrypted_peer(tree: AsteriskTree, link_secret: str) -> Iterator[AsteriskP
 async def test_secrets_that_differ(
     other_secret_peer: AsteriskPeer, link_secret: str, tmp_path: Path
 ) -> None:
-    address = other_secret_peer.settings.address
-    async with open_scene(address, link_secret, tmp_path, deaf_peer=True) as scene:
+    async with open_scene(other_secret_peer, link_secret, tmp_path, deaf_peer=True) as scene:
         call = await scene.dial(NUMBER)
         final = await call.status(200, 8)
         assert final.status == 503
@@ -54,7 +53,7 @@ async def test_secrets_that_differ(
 async def test_a_peer_without_encryption(
     unencrypted_peer: AsteriskPeer, link_secret: str, tmp_path: Path
 ) -> None:
-    async with open_scene(unencrypted_peer.settings.address, link_secret, tmp_path) as scene:
+    async with open_scene(unencrypted_peer, link_secret, tmp_path) as scene:
         call = await scene.dial(NUMBER)
         final = await call.status(200, 8)
         assert final.status == 503

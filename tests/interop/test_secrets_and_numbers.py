@@ -20,7 +20,7 @@ async def test_a_random_number_shows_nowhere(
     echo_22.forget_calls()
     dice = random.SystemRandom()
     told: list[str] = []
-    async with open_scene(echo_22.settings.address, link_secret, tmp_path) as scene:
+    async with open_scene(echo_22, link_secret, tmp_path) as scene:
         for _ in range(sized(1, 20)):
             number, caller = _digits(dice, 15), _digits(dice, 12)
             told += [number, caller]

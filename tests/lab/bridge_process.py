@@ -166,6 +166,10 @@ class BridgeProcess:
         """Leaves no process and no pipe behind, whatever has happened."""
         with trio.CancelScope(shield=True):
             if self.process.returncode is None:
+                self.process.terminate()  # so that it hangs up, and the far end is free again
+            with trio.move_on_after(STOP_S):
+                await self.process.wait()
+            if self.process.returncode is None:
                 self.process.kill()
             await self.process.wait()
             for stream in (self.process.stdout, self.process.stderr):

@@ -136,14 +136,12 @@ class PhoneAudio:
         """Compares what was sent with what came back."""
         arrivals = self._marked_arrivals()
         order = [number for number, _ in arrivals]
-        first = min(order, default=0)
-        last = len(self.sent_at_s) - _EDGE_FRAMES
-        came = {number: at for number, at in reversed(arrivals) if first <= number < last}
+        window = range(min(order), len(self.sent_at_s) - _EDGE_FRAMES) if order else range(0)
+        came = {number: at for number, at in reversed(arrivals) if number in window}
         delays = sorted(at - self.sent_at_s[number] for number, at in came.items())
-        sent = max(last - first, 0) if order else 0
         return EchoReport(
-            sent,
-            sent - len(came),
+            len(window),
+            len(window) - len(came),
             len(order) - len(set(order)),
             sum(1 for a, b in itertools.pairwise(order) if b < a),
             quantile_ms(delays, 0.5),

@@ -1,5 +1,6 @@
 """The whole set for one proof: phone -> bridge -> recording proxy -> far end."""
 
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,13 +12,56 @@ import trio
 from tests.lab import LabError
 from tests.lab.asterisk import AsteriskPeer, ReceivedCall
 from tests.lab.bridge_process import BridgeConfig, BridgeProcess, run_bridge
+from tests.lab.nursery import open_lab_nursery
 from tests.lab.phone import SipPhone, open_phone
+from tests.lab.phone_audio import EchoReport
 from tests.lab.phone_call import PhoneCall
 from tests.lab.proxy import Impairment, LinkProxy, open_proxy
+from tests.lab.stalls import StallWatch
 
 DIAL_PREFIX = "9"
 POLL_S = 0.05
 _LEFT_OVER = ("calls_left", "link_calls_left", "media_left", "sip_legs_left")
+
+
+_GIVEN_UP = ("buffer_late", "buffer_overruns", "buffer_slips")
+"""What the bridge's reorder buffer drops because the phone's frames came late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """Marked frames that went to the far end and back.
+
+    Attributes:
+        report: What the phone saw.
+        given_up: Frames that the bridge's reorder buffer says it has dropped.
+        stalls: How often the machine was late during the scene.
+    """
+
+    report: EchoReport
+    given_up: int
+    stalls: int
+
+    @property
+    def loss(self) -> float:
+        """The lost share, 0 to 1.
+
+        Where the machine was late, so were the phone's frames, and a reorder buffer of at most
+        three must drop some: these do not count then. Else every frame does.
+        """
+        lost = self.report.lost - (self.given_up if self.stalls else 0)
+        return max(lost, 0) / self.report.sent if self.report.sent else 1.0
+
+    def figures(self) -> dict[str, float]:
+        """For the record: everything, excused or not."""
+        return {
+            "frames": self.report.sent,
+            "lost": self.report.lost,
+            "of_these_given_up_by_the_reorder_buffer": min(self.given_up, self.report.lost),
+            "machine_was_late": self.stalls,
+            "echo_delay_p50_ms": self.report.delay_p50_ms,
+            "echo_delay_p99_ms": self.report.delay_p99_ms,
+        }
 
 
 @dataclass
@@ -27,6 +71,7 @@ class Scene:
     bridge: BridgeProcess
     link: LinkProxy
     phone: SipPhone
+    stalls: StallWatch
 
     async def dial(self, digits: str, caller: str = "lab") -> PhoneCall:
         """Calls the bridge; the digits are those that the far end has to receive."""
@@ -34,10 +79,26 @@ class Scene:
         call.audio.source = call.audio.marked
         return call
 
+    async def talk(self, call: PhoneCall, for_s: float) -> None:
+        """Holds a call.
+
+        Raises:
+            LabError: It ended before its time.
+        """
+        with trio.move_on_after(for_s):
+            await call.ended.wait()
+            raise LabError("the call ended while it was to be held")
+
+    def echo(self, call: PhoneCall) -> Echo:
+        """What became of the frames of a call that is over, the bridge's only one or its last."""
+        over = [entry for entry in self.bridge.log_entries() if entry.get("event") == "call over"]
+        given_up = sum(over[-1].get(name, 0) for name in _GIVEN_UP) if over else 0
+        return Echo(call.audio.echo_report(), given_up, len(self.stalls.late_at_s))
+
 
 @asynccontextmanager
 async def open_scene(
-    target: str,
+    target: AsteriskPeer | str,
     secret: str,
     folder: Path,
     *,
@@ -49,7 +110,7 @@ async def open_scene(
     """Sets the scene; leaving the block also checks that the bridge has nothing left over.
 
     Args:
-        target: The far end's address; nobody needs to listen there.
+        target: The far end, or an address where nobody listens.
         secret: The link's secret at the bridge.
         folder: Where the bridge's configuration goes.
         overrides: Merged into the bridge's configuration.
@@ -57,12 +118,15 @@ async def open_scene(
         log_level: The bridge's.
         deaf_peer: The far end acknowledges no HANGUP, so one may still be repeated at the end.
     """
-    async with open_proxy(target, impairment) as link:
+    at = target if isinstance(target, str) else target.settings.address
+    async with open_proxy(at, impairment) as link, open_lab_nursery() as nursery:
         config = BridgeConfig(
             f"{link.address[0]}:{link.address[1]}", secret, overrides=overrides or {}
         )
         async with run_bridge(config, folder, log_level) as bridge, open_phone() as phone:
-            yield Scene(bridge, link, phone)
+            stalls = StallWatch([os.getpid(), bridge.pid])
+            nursery.start_soon(stalls.run)
+            yield Scene(bridge, link, phone, stalls)
     assert_nothing_left(bridge, except_for=("link_calls_left",) if deaf_peer else ())
 
 
