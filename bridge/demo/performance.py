@@ -20,7 +20,7 @@ from bridge.demo.call import FAR_END_DBM0, PHONE_DBM0, Cast, gather_evidence, pl
 from bridge.demo.eavesdropper import Eavesdropper
 from bridge.demo.far_end import TONE_BEFORE_ECHO_S, FarEnd, FarEndCall
 from bridge.demo.processes import run_bridge, run_phone
-from bridge.demo.report import tell_audio, tell_far_end, tell_link, tell_verdict
+from bridge.demo.report import tell_audio, tell_far_end, tell_link, tell_log, tell_verdict
 from bridge.demo.stage import HOST, LINK, PREFIX, DemoError, Stage, set_stage
 from bridge.demo.story import Story
 from bridge.demo.verdict import judge
@@ -30,7 +30,7 @@ EXIT_OK: Final = 0
 EXIT_WRONG: Final = 1
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LOG_LINES_SHOWN: Final = 12
+_LOG_ENTRIES_SHOWN: Final = 12
 
 
 def play(*, hold: bool) -> int:
@@ -79,26 +79,26 @@ class Performance:
         self.exit_code = EXIT_WRONG
         self._hold = hold
         self._story = Story()
+        self._show = trio.CancelScope()
 
     async def run(self) -> None:
         """Play until the end, or until a signal comes; nothing is left running."""
         with trio.open_signal_receiver(*_SIGNALS) as signals:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._end_on_signal, signals, nursery.cancel_scope)
+                nursery.start_soon(self._end_on_signal, signals)
                 with tempfile.TemporaryDirectory(prefix="siax-demo-") as folder:
                     await self._play(Path(folder))
                 nursery.cancel_scope.cancel()
 
-    async def _end_on_signal(
-        self, signals: AsyncIterator[int], everything: trio.CancelScope
-    ) -> None:
+    async def _end_on_signal(self, signals: AsyncIterator[int]) -> None:
         await anext(signals)
         self._story.heading("Ending: the calls first, then the bridge")
-        everything.cancel()
+        self._show.cancel()
 
     async def _play(self, folder: Path) -> None:
         story = self._story
         story.heading("The stage")
+        story.line("a bridge, a phone and a far end are being started ...", "dim")
         async with self._set_up(folder) as cast:
             self._tell_stage(cast)
             story.heading("The call, as it happens")
@@ -112,22 +112,24 @@ class Performance:
             if tell_verdict(story, judge(evidence)):
                 self.exit_code = EXIT_OK
             else:
-                self._tell_log(cast)
+                tell_log(story, cast.bridge.log[-_LOG_ENTRIES_SHOWN:])
             if self._hold:
                 await self._keep_up(cast)
 
     @asynccontextmanager
     async def _set_up(self, folder: Path) -> AsyncIterator[Cast]:
+        """Run everybody; the link lasts longest, so that the bridge can end its calls on it."""
         eavesdropper = Eavesdropper(HOST)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(eavesdropper.run)
+        async with trio.open_nursery() as link_nursery:
+            await link_nursery.start(eavesdropper.run)
             stage = set_stage(folder, eavesdropper.address, well_known_port=self._hold)
             far_end = _far_end(stage)
             eavesdropper.far_end = far_end.address
-            await nursery.start(far_end.run)
-            async with run_phone() as phone, run_bridge(stage.path) as bridge:
-                yield Cast(stage, far_end, eavesdropper, phone, bridge, self._story)
-            nursery.cancel_scope.cancel()
+            await link_nursery.start(far_end.run)
+            with self._show:
+                async with run_phone() as phone, run_bridge(stage.path) as bridge:
+                    yield Cast(stage, far_end, eavesdropper, phone, bridge, self._story)
+            link_nursery.cancel_scope.cancel()
 
     def _tell_stage(self, cast: Cast) -> None:
         stage, story = cast.stage, self._story
@@ -137,11 +139,6 @@ class Performance:
         story.row("link", f"{LINK}: user {stage.link.username}, extension {stage.link.extension}")
         story.row("far end", "our own IAX2 engine, in the place of a PBX")
         story.row("between", "an eavesdropper who sees every packet of the link, without keys")
-
-    def _tell_log(self, cast: Cast) -> None:
-        self._story.heading("The end of the bridge's log")
-        for line in cast.bridge.output[-_LOG_LINES_SHOWN:]:
-            self._story.line(line, "dim")
 
     async def _keep_up(self, cast: Cast) -> None:
         """Leave everything up for a softphone, and tell what it does, until a signal comes."""

@@ -53,6 +53,12 @@ class BridgeProcess:
         """Return the first log entry of an event."""
         return next((entry for entry in self.log if entry.get("event") == event), None)
 
+    @property
+    def last_words(self) -> str:
+        """What it wrote for its user; where that is nothing, the end of all that it wrote."""
+        said = [line for line in self.output if line.startswith(("siax: ", "error: "))]
+        return "\n".join(said or self.output[-MESSAGES_SHOWN:])
+
     def take_line(self, line: str) -> None:
         """Take a line that it wrote."""
         self.output.append(line)
@@ -105,8 +111,7 @@ async def _until_ready(bridge: BridgeProcess) -> None:
             for event in (bridge.ready, bridge.ended):
                 nursery.start_soon(_first_of, event, nursery.cancel_scope)
     if not bridge.ready.is_set():
-        said = "\n".join(bridge.output[-MESSAGES_SHOWN:])
-        raise DemoError(f"the bridge does not start; it says:\n{said}")
+        raise DemoError(f"the bridge does not start; it says: {bridge.last_words}")
 
 
 async def _first_of(event: trio.Event, others: trio.CancelScope) -> None:
@@ -116,7 +121,8 @@ async def _first_of(event: trio.Event, others: trio.CancelScope) -> None:
 
 async def _collect(bridge: BridgeProcess) -> None:
     await _collect_streams(bridge.process, bridge.take_line, bridge.take_line)
-    await bridge.process.wait()
+    with trio.CancelScope(shield=True):
+        await bridge.process.wait()
     bridge.ended.set()
 
 
@@ -218,6 +224,14 @@ async def _open(command: Sequence[str], stdin: int = subprocess.DEVNULL) -> trio
 
 
 async def _collect_streams(
+    process: trio.Process, take_output: Callable[[str], None], take_error: Callable[[str], None]
+) -> None:
+    """Read both streams to their ends, which come with the end of the process and not before."""
+    with trio.CancelScope(shield=True):
+        await _collect_both(process, take_output, take_error)
+
+
+async def _collect_both(
     process: trio.Process, take_output: Callable[[str], None], take_error: Callable[[str], None]
 ) -> None:
     async with trio.open_nursery() as nursery:

@@ -1,15 +1,16 @@
 """Puts what was seen into words: the eavesdropper's record, the audio, the verdict."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
 from bridge.demo.audio import Passage
 from bridge.demo.eavesdropper import Way
-from bridge.demo.observation import Observed, Steps
+from bridge.demo.observation import Observation, Observed, Steps
 from bridge.demo.story import Story
 from bridge.demo.verdict import Check, Evidence
 from bridge.demo.wire import Kind, Reading
 
+_SHOWN_APART: Final = frozenset({"level", "event", "logger", "timestamp"})
 _FORMS: Final = "ASCII, UTF-16, digit values, BCD either way, binary; in frames and across them"
 
 
@@ -25,14 +26,21 @@ def tell_link(story: Story, evidence: Evidence) -> None:
             _tell_frame(story, seen)
     story.line(f"and between these, {minis} mini frames with audio", "dim")
     story.heading("... and, summed up")
-    story.row("dialing", _steps(observation.dialing))
-    story.row("", "so it is for every number: digits and comfort noise look alike")
-    story.row("then", _steps(observation.after_dialing))
-    story.row("", "so it is to the end: a key pressed within the call does not show")
-    for way in Way:
-        story.row("audio", f"{way.value}: {_steps(observation.minis[way])}")
-    story.row("", "so it is from answer to hang-up, whatever the phone sends")
+    for label, text, steps, claim in _sums(observation):
+        story.row(label, text + _steps(steps))
+        if claim and steps.count:
+            story.row("", claim)
     _tell_search(story, evidence)
+
+
+def _sums(observation: Observation) -> Iterator[tuple[str, str, Steps, str]]:
+    """Give label, text, figures and what they mean."""
+    dialing, after = observation.dialing, observation.after_dialing
+    yield "dialing", "", dialing, "so it is for every number: digits and comfort noise look alike"
+    yield "then", "", after, "so it is to the end: a key pressed within the call does not show"
+    whatever = "so it is from answer to hang-up, whatever the phone sends"
+    for way, claim in ((Way.TO_BRIDGE, ""), (Way.TO_FAR_END, whatever)):
+        yield "audio", f"{way.value}: ", observation.minis[way], claim
 
 
 def _tell_frame(story: Story, seen: Observed) -> None:
@@ -126,3 +134,12 @@ def tell_verdict(story: Story, checks: Iterable[Check]) -> bool:
     else:
         story.verdict("All is well: the call went through, and the link tells nothing.", good=True)
     return not wrong
+
+
+def tell_log(story: Story, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Show entries of the bridge's log, as text."""
+    story.heading("The end of the bridge's log")
+    for entry in entries:
+        rest = {key: value for key, value in entry.items() if key not in _SHOWN_APART}
+        details = ", ".join(f"{key} {value}" for key, value in rest.items() if value is not None)
+        story.row(str(entry.get("level", "")), f"{entry.get('event', '')}: {details}", "dim")
