@@ -10,8 +10,9 @@ import structlog
 import trio
 
 from bridge import __version__, config
-from bridge.bridging.call import BridgedCall, CallServices
+from bridge.bridging.call import BridgedCall
 from bridge.bridging.link import Link
+from bridge.bridging.services import CallServices
 from bridge.bridging.switchboard import Switchboard
 from bridge.bridging.tones import tones_of
 from bridge.config import Configuration, Loaded

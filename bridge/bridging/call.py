@@ -9,15 +9,23 @@ encrypted, 200 when the digits are through, and an end that always takes both le
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import replace
 from enum import Enum, auto
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
-from bridge.bridging.causes import FinalStatus, cause_of_end, cause_of_sip, status_of_end
+from bridge.bridging.causes import (
+    CAUSE_OF_CONTROL,
+    FinalStatus,
+    cause_of_end,
+    cause_of_sip,
+    status_of_end,
+)
 from bridge.bridging.link import Link
 from bridge.bridging.negotiation import local_media, remote_media
+from bridge.bridging.services import CallServices, PhoneLeg
 from bridge.dialing.envelope import Cng, Control, Digit, SignalSlots
 from bridge.iax2 import (
     Acknowledged,
@@ -30,10 +38,11 @@ from bridge.iax2 import (
     DigitReceived,
     EndReason,
     Event,
+    LocalProtocolError,
     VoiceReceived,
 )
 from bridge.media.call_media import CallMedia
-from bridge.media.sources import Source
+from bridge.media.remote import RemoteMedia
 from bridge.sip.sdp import AudioDescription, LocalMedia
 
 ATTEMPTS_MAX: Final = 3
@@ -51,61 +60,6 @@ class Phase(Enum):
     TALKING = auto()
     ABANDONED = auto()
     OVER = auto()
-
-
-class PhoneLeg(Protocol):
-    """What a bridged call needs of its SIP leg."""
-
-    @property
-    def source(self) -> tuple[str, int]:
-        """Where the phone's SIP comes from."""
-
-    @property
-    def local_host(self) -> str:
-        """Our address that the phone reached."""
-
-    def ringing(self) -> None:
-        """Send 180."""
-
-    def progress(self, local: LocalMedia | None = None) -> None:
-        """Send 183 with SDP."""
-
-    def answer(self, local: LocalMedia | None = None) -> None:
-        """Send 200."""
-
-    def end(
-        self,
-        status: int,
-        reason: str = "",
-        *,
-        retry_after_s: int | None = None,
-        q850: int | None = None,
-    ) -> None:
-        """End the leg as its state asks."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallServices:
-    """What every bridged call uses.
-
-    Attributes:
-        clock: Returns now in seconds.
-        uniform: Draws a random delay from a range, in seconds.
-        place: Places an IAX2 call on a link, for the bridged call given.
-        tone: Makes the tone that stands for a CONTROL subclass, None where none does.
-        media_address: Our address for SDP where it is not the one that the phone reached.
-        rtp_timeout_s, hold_timeout_s: How long a phone may be silent.
-        drain: Called after anything was sent on the link.
-    """
-
-    clock: Callable[[], float]
-    uniform: Callable[[float, float], float]
-    place: Callable[["BridgedCall"], Call]
-    tone: Callable[[int, CallMedia], Source | None]
-    media_address: str | None
-    rtp_timeout_s: float
-    hold_timeout_s: float
-    drain: Callable[[], None]
 
 
 class BridgedCall:
@@ -134,8 +88,10 @@ class BridgedCall:
         self._phone_over = False
         self._on_hold = False
         self._remote: AudioDescription | None = None
+        self._agreed: RemoteMedia | None = None
+        self._silent_since = 0.0
+        self._control: int | None = None
         self._log = _log.bind(link=link.name)
-        self._talking_since = 0.0
         media.on_digit = self._on_phone_digit
 
     def __repr__(self) -> str:
@@ -165,20 +121,33 @@ class BridgedCall:
 
     def on_media(self, _leg: PhoneLeg, remote: AudioDescription | None) -> LocalMedia:
         """Negotiate SDP: `remote` is the phone's offer or answer, None where we offer first."""
-        self._remote = remote
-        return self._negotiate()
+        return self._negotiate(remote)
 
-    def _negotiate(self) -> LocalMedia:
-        """Agree with what the phone said last; the link's own codec is first once it is known."""
+    def _negotiate(self, remote: AudioDescription | None) -> LocalMedia:
+        """Agree with what the phone says; the link's own codec is first once it is known.
+
+        What holds no codec of ours changes nothing: the leg refuses it.
+        """
         voice = self._call.voice if self._call else None
         formats = self.link.formats if voice is None else (voice.format, *self.link.formats)
-        if self._remote is not None:
-            agreed = remote_media(self._remote, formats, signalling_host=self._leg.source[0])
+        if remote is not None:
+            agreed = remote_media(remote, formats, signalling_host=self._leg.source[0])
             if agreed is not None:
-                self._on_hold = not (agreed.sends and agreed.receives)
-                self.media.set_remote(agreed)
+                self._remote = remote
+                self._set_remote(agreed)
         host = self._services.media_address or self._leg.local_host
         return local_media(host, self.media.rtp_port, formats)
+
+    def _set_remote(self, agreed: RemoteMedia) -> None:
+        now = self._services.clock()
+        changes_codec = self._agreed is not None and agreed.format != self._agreed.format
+        self._agreed = agreed
+        self._on_hold = not (agreed.sends and agreed.receives)
+        # A hold without packets is no silence of the phone's: it begins to count anew.
+        self._silent_since = now
+        self.media.set_remote(agreed)
+        if changes_codec and self._control is not None and self.media.speaking:
+            self._play(self._control, now)
 
     def on_answered(self, _leg: PhoneLeg) -> None:
         """Nothing more to do: the relay waits for the phone's packets anyway."""
@@ -194,10 +163,16 @@ class BridgedCall:
         self._phone_over = True
         self._log.info("phone's leg ended", status=status)
         if self.phase is Phase.DIALING and self._slots and not self._slots.dialing_over:
-            self._slots.abandon()
-            self.phase = Phase.ABANDONED
-            return
-        self._hang_up_link(cause_of_sip(status, q850))
+            self._abandon(self._slots)
+        else:
+            self._hang_up_link(cause_of_sip(status, q850))
+
+    def _abandon(self, slots: SignalSlots) -> None:
+        """Let the envelope complete without its digits, and the phone's ports be."""
+        slots.abandon()
+        self.phase = Phase.ABANDONED
+        if self._agreed is not None:
+            self._set_remote(replace(self._agreed, sends=False, receives=False))
 
     def _on_phone_digit(self, digit: str) -> None:
         if self._slots is not None:
@@ -216,14 +191,18 @@ class BridgedCall:
                 self.media.receive_voice(payload, timestamp_ms, now)
             case ControlReceived(subclass=subclass):
                 self._on_control(subclass, now)
-            case DigitReceived(digit=digit):
+            case DigitReceived(digit=digit) if self.phase is not Phase.SETTING_UP:
                 self.media.send_digit(digit, now)
             case CallEnded(reason=reason, cause=cause):
                 self._on_link_ended(reason, cause)
 
     def _on_link_answered(self, now: float) -> None:
         call = self._call
-        if self.phase is not Phase.SETTING_UP or call is None or call.voice is None:
+        if self.phase is not Phase.SETTING_UP:
+            # Whom the far end calls in turn has answered, and may be silent.
+            self._play(ControlSubclass.STOP_TONES, now)
+            return
+        if call is None or call.voice is None:
             return
         self.phase = Phase.DIALING
         envelope = self.link.envelope
@@ -232,53 +211,70 @@ class BridgedCall:
         self._digits = ""
         self.media.connect(call.voice, self._send_full_voice, now)
         self._log.info("link answered, encrypted both ways")
-        self._leg.progress(self._negotiate())
+        self._leg.progress(self._negotiate(self._remote))
         if self.link.answer_immediately:
             self._leg.answer()
 
     def _send_full_voice(self, payload: bytes, timestamp_ms: int) -> None:
         if self._call is not None:
-            self._call.send_voice(payload, timestamp_ms, self._services.clock())
+            # It may have ended within the datagrams just received; its event comes next.
+            with suppress(LocalProtocolError):
+                self._call.send_voice(payload, timestamp_ms, self._services.clock())
             self._services.drain()
 
     def _on_dialed(self, now: float) -> None:
         if self.phase is not Phase.DIALING:
             return
         self.phase = Phase.TALKING
-        self._talking_since = now
+        self._silent_since = now
         self._log.info("number delivered")
         if not self.link.answer_immediately:
             self._leg.answer()
 
     def _on_control(self, subclass: int, now: float) -> None:
+        if self.phase is not Phase.SETTING_UP:
+            self._play(subclass, now)
+        elif (cause := CAUSE_OF_CONTROL.get(subclass)) is not None:
+            self._end_phone(status_of_end(EndReason.HANGUP, cause), cause)
+            self._hang_up_link(Cause.NORMAL_CLEARING)
+
+    def _play(self, subclass: int, now: float) -> None:
         tone = self._services.tone(subclass, self.media)
-        if tone is not None or subclass == ControlSubclass.STOP_TONES:
+        if tone is not None:
+            self._control = subclass
             self.media.play(tone, now, until_voice=True)
+        elif subclass == ControlSubclass.STOP_TONES and self._control is not None:
+            self._control = None
+            self.media.play(None, now)
 
     def _on_link_ended(self, reason: EndReason, cause: int | None) -> None:
-        if self.phase is Phase.OVER:
-            return
-        if reason is EndReason.REPLAYED_CHALLENGE and len(self.calls) < ATTEMPTS_MAX:
-            self._log.warning("security: the peer repeated a challenge; calling anew")
-            self._place()
+        if self.phase is Phase.OVER or self._called_anew(reason):
             return
         level = "info" if reason is EndReason.HANGUP else "warning"
         getattr(self._log, level)("link's call ended", reason=reason.value, cause=cause)
         self._end_phone(status_of_end(reason, cause), cause_of_end(reason, cause))
         self._finish()
 
+    def _called_anew(self, reason: EndReason) -> bool:
+        if reason is not EndReason.REPLAYED_CHALLENGE or len(self.calls) >= ATTEMPTS_MAX:
+            return False
+        self._log.warning("security: the peer repeated a challenge; calling anew")
+        try:
+            self._place()
+        except LocalProtocolError:
+            return False
+        return True
+
     # The clock
 
     def next_deadline(self) -> float | None:
         """Return when `handle_deadline` is due."""
-        return (
-            None if self._slots is None or self.phase is Phase.OVER else self._slots.next_slot_at()
-        )
+        return None if self._slots is None else self._slots.next_slot_at()
 
     def handle_deadline(self, now: float) -> None:
         """Send the signal of the slot that has come; look whether the phone still lives."""
         slots, call = self._slots, self._call
-        if slots is None or call is None or self.phase is Phase.OVER:
+        if slots is None or call is None:
             return
         if self.phase is Phase.ABANDONED and slots.dialing_over:
             self._hang_up_link(Cause.NORMAL_CLEARING)
@@ -305,7 +301,7 @@ class BridgedCall:
     def _phone_is_dead(self, now: float) -> bool:
         services = self._services
         timeout_s = services.hold_timeout_s if self._on_hold else services.rtp_timeout_s
-        heard_at = max(self.media.last_rtp_at or 0.0, self._talking_since)
+        heard_at = max(self.media.last_rtp_at or 0.0, self._silent_since)
         return now - heard_at > timeout_s
 
     # The end
@@ -330,16 +326,20 @@ class BridgedCall:
 
     def _hang_up_link(self, cause: int) -> None:
         call = self._call
-        self._finish()
-        if call is not None:
-            call.hang_up(self._services.clock(), cause)
-            self._services.drain()
+        try:
+            self._finish()
+        finally:
+            if call is not None:
+                call.hang_up(self._services.clock(), cause)
+                self._services.drain()
 
     def _finish(self) -> None:
         self.phase = Phase.OVER
-        self.media.close()
-        self._log.info("call over", **self._summary())
+        self._digits = ""
+        self._slots = None
         self._over(self)
+        self._log.info("call over", **self._summary())
+        self.media.close()
 
     def _summary(self) -> dict[str, int]:
         voice = self._call.voice if self._call else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from bridge.iax2.constants import Cause
+from bridge.iax2.constants import Cause, ControlSubclass
 from bridge.iax2.events import EndReason
 
 RETRY_AFTER_S: Final = 30
@@ -78,6 +78,14 @@ _CAUSE_OF_REASON: Final[Mapping[EndReason, Cause]] = MappingProxyType(
         EndReason.PROTOCOL_ERROR: Cause.PROTOCOL_ERROR,
     }
 )
+CAUSE_OF_CONTROL: Final[Mapping[int, Cause]] = MappingProxyType(
+    {
+        ControlSubclass.BUSY: Cause.USER_BUSY,
+        ControlSubclass.CONGESTION: Cause.SWITCH_CONGESTION,
+    }
+)
+"""What a CONTROL frame in place of an answer means; after the answer it is a tone."""
+
 _ERRORS_FROM: Final = 400
 _CAUSES: Final = range(1, 128)
 """A peer's octet may hold more than Q.850 has."""

@@ -9,10 +9,11 @@ from typing import Protocol
 
 import structlog
 
-from bridge.bridging.call import BridgedCall, CallServices, PhoneLeg
+from bridge.bridging.call import BridgedCall
 from bridge.bridging.causes import UNAVAILABLE, FinalStatus
 from bridge.bridging.link import Link
 from bridge.bridging.negotiation import can_serve
+from bridge.bridging.services import CallServices, PhoneLeg
 from bridge.dialing.plan import DialError, DialPlan
 from bridge.errors import BridgeError
 from bridge.iax2 import Call, Event, LocalProtocolError

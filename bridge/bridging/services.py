@@ -1,0 +1,68 @@
+"""What a bridged call is given: its phone's leg, and what it shares with all other calls."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from bridge.iax2 import Call
+from bridge.media.call_media import CallMedia
+from bridge.media.sources import Source
+from bridge.sip.sdp import LocalMedia
+
+if TYPE_CHECKING:
+    from bridge.bridging.call import BridgedCall
+
+
+class PhoneLeg(Protocol):
+    """What a bridged call needs of its SIP leg."""
+
+    @property
+    def source(self) -> tuple[str, int]:
+        """Where the phone's SIP comes from."""
+
+    @property
+    def local_host(self) -> str:
+        """Our address that the phone reached."""
+
+    def ringing(self) -> None:
+        """Send 180."""
+
+    def progress(self, local: LocalMedia | None = None) -> None:
+        """Send 183 with SDP."""
+
+    def answer(self, local: LocalMedia | None = None) -> None:
+        """Send 200."""
+
+    def end(
+        self,
+        status: int,
+        reason: str = "",
+        *,
+        retry_after_s: int | None = None,
+        q850: int | None = None,
+    ) -> None:
+        """End the leg as its state asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallServices:
+    """What every bridged call uses.
+
+    Attributes:
+        clock: Returns now in seconds.
+        uniform: Draws a random delay from a range, in seconds.
+        place: Places an IAX2 call on a link, for the bridged call given.
+        tone: Makes the tone that stands for a CONTROL subclass, None where none does.
+        media_address: Our address for SDP where it is not the one that the phone reached.
+        rtp_timeout_s, hold_timeout_s: How long a phone may be silent.
+        drain: Called after anything was sent on the link.
+    """
+
+    clock: Callable[[], float]
+    uniform: Callable[[float, float], float]
+    place: Callable[["BridgedCall"], Call]
+    tone: Callable[[int, CallMedia], Source | None]
+    media_address: str | None
+    rtp_timeout_s: float
+    hold_timeout_s: float
+    drain: Callable[[], None]

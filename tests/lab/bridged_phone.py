@@ -1,0 +1,152 @@
+"""A phone in virtual time: what stands below a SIP leg, and what stands for a call's audio.
+
+Both take down what they are asked; the phone does what a test says. Nothing here knows the link.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from bridge.iax2 import Format, VoicePath
+from bridge.media.remote import RemoteMedia
+from bridge.media.sources import Source
+from bridge.sip.admission import Headers
+from bridge.sip.leg import LegState, SipLeg
+from bridge.sip.sdp import parse_sdp_untrusted
+
+PHONE_HOST: Final = "192.0.2.10"
+OFFER: Final = (
+    f"v=0\r\nc=IN IP4 {PHONE_HOST}\r\nm=audio 4000 RTP/AVP 0 8 101\r\n"
+    "a=rtpmap:101 telephone-event/8000\r\n"
+)
+ALAW_OFFER: Final = OFFER.replace("0 8 101", "8 101")
+FOREIGN_OFFER: Final = OFFER.replace("0 8 101", "3")
+
+
+class FakeMedia:
+    """A call's audio as far as a bridged call can tell; takes down what it is asked."""
+
+    rtp_port = 20000
+
+    def __init__(self, story: "Story") -> None:
+        self.closed = self.speaking = False
+        self.last_rtp_at: float | None = None
+        self.on_digit: Callable[[str], None] = lambda _digit: None
+        self.remotes: list[RemoteMedia] = []
+        self.tones: list[Source | None] = []
+        self.digits = ""
+        self.voice: list[bytes] = []
+        self.path: VoicePath | None = None
+        self._story = story
+
+    @property
+    def format(self) -> Format | None:
+        return self.remotes[-1].format if self.remotes else None
+
+    def set_remote(self, remote: RemoteMedia) -> None:
+        self.remotes.append(remote)
+
+    def connect(self, path: VoicePath, send_full: Callable[[bytes, int], None], now: float) -> None:
+        self.path = path
+        self._story.add("media connected")
+        send_full(b"\xff" * path.frame_octets, path.elapsed_ms(now))
+
+    def play(self, source: Source | None, _now: float, *, until_voice: bool = False) -> None:
+        assert until_voice or source is None
+        self.speaking = source is not None
+        self.tones.append(source)
+
+    def send_digit(self, digit: str, _now: float) -> bool:
+        self.digits += digit
+        return True
+
+    def receive_voice(self, payload: bytes, _timestamp_ms: int, _now: float) -> None:
+        self.voice.append(payload)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass(slots=True)
+class Story:
+    """What happened, with its time; `clock` is the stage's."""
+
+    clock: Callable[[], float]
+    events: list[tuple[float, str]] = field(default_factory=list)
+
+    def add(self, what: str) -> None:
+        self.events.append((self.clock(), what))
+
+    def names(self) -> list[str]:
+        return [what for _, what in self.events]
+
+    def at(self, what: str) -> float:
+        """When something happened, which it did once."""
+        (when,) = [at for at, name in self.events if name == what]
+        return when
+
+
+class Phone:
+    """What stands below a leg: takes down what the phone would get, and is the phone.
+
+    Attributes:
+        got: The SIP that reached the phone: statuses, or "BYE".
+        headers: Those of the last message.
+        sdp: Our descriptions, in order.
+    """
+
+    def __init__(self, number: str, offer: str, story: Story) -> None:
+        self.got: list[int | str] = []
+        self.headers: Headers = ()
+        self.sdp: list[str] = []
+        self.breaks_at: int | str | None = None
+        self._story = story
+        self.leg = SipLeg(
+            1,
+            self,
+            state=LegState.INVITED,
+            caller="4930999888",
+            called=number,
+            source=(PHONE_HOST, 5060),
+            local_host="192.0.2.1",
+        )
+        self.leg.offer = parse_sdp_untrusted(offer) if offer else None
+
+    def respond(self, status: int, _reason: str, headers: Headers, sdp: str) -> bool:
+        """Take a response; a final one ends the leg at once, as the SIP stack may do."""
+        self._take(status, headers)
+        if sdp:
+            self.sdp.append(sdp)
+        elif status == 183 and self.leg.offer is None:
+            self.sdp.append(self.leg.session_description(is_answer=False))
+        if status >= 300:
+            self.leg.disconnected(status, "", None)
+        return True
+
+    def hang_up(self, headers: Headers) -> None:
+        self._take("BYE", headers)
+        self.leg.disconnected(200, "", None)
+
+    def cancel(self) -> None:
+        self._story.add("CANCEL")
+        self.leg.disconnected(487, "Request Terminated", None)
+
+    def bye(self, q850: int | None = None) -> None:
+        self._story.add("phone's BYE")
+        self.leg.disconnected(200, "", q850)
+
+    def offers(self, direction: str, offer: str = OFFER) -> bool:
+        """A re-INVITE."""
+        return self.leg.offered(f"{offer}a={direction}\r\n")
+
+    def _take(self, what: int | str, headers: Headers) -> None:
+        if what == self.breaks_at:
+            raise RuntimeError("the SIP stack broke")
+        self.got.append(what)
+        self.headers = headers
+        self._story.add(str(what))
+
+
+def q850(phone: Phone) -> str | None:
+    """Return the Reason of the last message that the phone got."""
+    return dict(phone.headers).get("Reason")
