@@ -47,6 +47,6 @@ types: ## check types
 	@cd packaging && ../$(VENV)/mypy --strict --no-error-summary prepare.py
 	@cd packaging && MYPYPATH=. ../$(VENV)/mypy --strict --no-error-summary pjsua2/build.py
 
-clean: ## remove what was made in this tree (the cache outside it stays)
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## remove what was made here (the cache outside the tree and proofs' results stay)
+	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
