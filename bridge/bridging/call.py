@@ -316,8 +316,10 @@ class BridgedCall:
 
     def _end_both(self, final: FinalStatus) -> None:
         if self.phase is not Phase.OVER:
-            self._end_phone(final, Cause.NORMAL_TEMPORARY_FAILURE)
-            self._hang_up_link(Cause.NORMAL_TEMPORARY_FAILURE)
+            try:
+                self._end_phone(final, Cause.NORMAL_TEMPORARY_FAILURE)
+            finally:
+                self._hang_up_link(Cause.NORMAL_TEMPORARY_FAILURE)
 
     def _end_phone(self, final: FinalStatus, cause: int) -> None:
         if not self._phone_over:

@@ -82,6 +82,7 @@ class Switchboard:
         self._by_call: dict[Call, BridgedCall] = {}
         self._deadlines: list[tuple[float, int, BridgedCall]] = []
         self._order = count()
+        self._stopping = False
 
     @property
     def live_calls(self) -> int:
@@ -100,6 +101,9 @@ class Switchboard:
         return bridged
 
     def _bridge(self, leg: IncomingLeg) -> BridgedCall:
+        if self._stopping:
+            self.counters.unavailable += 1
+            raise CallRefusedError(UNAVAILABLE, "the bridge is stopping")
         try:
             destination = self._plan.resolve(leg.called)
         except DialError as error:
@@ -127,13 +131,14 @@ class Switchboard:
             self._services, leg, media, link=link, digits=digits, over=self._on_over
         )
         self._live.add(bridged)
-        try:
-            bridged.start()
-        except LocalProtocolError as error:
-            self.counters.unavailable += 1
-            media.close()
-            self._live.discard(bridged)
-            raise CallRefusedError(UNAVAILABLE, str(error)) from None
+        with self._containing(bridged):
+            try:
+                bridged.start()
+            except LocalProtocolError as error:
+                self.counters.unavailable += 1
+                media.close()
+                self._live.discard(bridged)
+                raise CallRefusedError(UNAVAILABLE, str(error)) from None
         return bridged
 
     def handle_event(self, event: Event, now: float) -> None:
@@ -159,7 +164,8 @@ class Switchboard:
             self._schedule(bridged)
 
     def shut_down(self) -> None:
-        """End all calls, both legs of each."""
+        """End all calls, both legs of each, and take no more."""
+        self._stopping = True
         for bridged in list(self._live):
             with self._containing(bridged):
                 bridged.shut_down()
@@ -168,16 +174,24 @@ class Switchboard:
         """End the call whose media failed."""
         for bridged in list(self._live):
             if bridged.media is media:
-                bridged.fail()
+                self._fail(bridged)
 
     @contextmanager
     def _containing(self, bridged: BridgedCall) -> Iterator[None]:
         """Let an error of ours end one call, never the service."""
         try:
             yield
+        except CallRefusedError:
+            raise
         except Exception:  # noqa: BLE001 - whatever it was, it was this call's alone
             _log.exception("a call failed", link=bridged.link.name)
+            self._fail(bridged)
+
+    def _fail(self, bridged: BridgedCall) -> None:
+        try:
             bridged.fail()
+        except Exception:  # noqa: BLE001 - as above; `fail` has then ended what it could
+            _log.exception("a call that failed did not end properly", link=bridged.link.name)
 
     def _place(self, bridged: BridgedCall) -> Call:
         call = self._place_call(bridged)

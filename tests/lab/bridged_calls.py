@@ -171,9 +171,15 @@ class Stage:
     def now(self) -> float:
         return self.simulation.now
 
-    def dial(self, called: str = f"9{NUMBER}", offer: str = OFFER) -> Phone:
+    def dial(
+        self,
+        called: str = f"9{NUMBER}",
+        offer: str = OFFER,
+        breaks_at: int | str | None = None,
+    ) -> Phone:
         """Let a phone call, as the SIP agent would bring it."""
         phone = Phone(called, offer, self.story)
+        phone.breaks_at = breaks_at
         handler = self.switchboard.take(phone.leg)
         if handler is not None:
             try:
