@@ -24,6 +24,7 @@ from bridge.demo.report import tell_audio, tell_far_end, tell_link, tell_log, te
 from bridge.demo.stage import HOST, LINK, PREFIX, DemoError, Stage, set_stage
 from bridge.demo.story import Story
 from bridge.demo.verdict import judge
+from bridge.errors import BridgeError
 from bridge.iax2 import User
 
 EXIT_OK: Final = 0
@@ -56,7 +57,7 @@ def play(*, hold: bool) -> int:
 def _raise_expected(group: BaseExceptionGroup[BaseException]) -> None:
     """Raise a group's error on its own where all of them are meant for the user."""
     leaves = list(_leaves(group))
-    if all(isinstance(leaf, DemoError) for leaf in leaves):
+    if all(isinstance(leaf, BridgeError) for leaf in leaves):
         raise leaves[0] from None
 
 
