@@ -4,11 +4,14 @@ Owns the UDP socket, its batches and the drain after every input. Must not know 
 or what an event means.
 """
 
+import errno
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final
 
+import structlog
 import trio
 
 from bridge.errors import BridgeError
@@ -23,7 +26,12 @@ _UDP_GRO: Final = 104
 _SEGMENTS_MAX: Final = 64
 _DATAGRAM_MAX_OCTETS: Final = 65_535
 _SEGMENT_SIZE_OCTETS: Final = 2
-_ANCILLARY_OCTETS: Final = socket.CMSG_SPACE(4)
+_GRO_SIZE_OCTETS: Final = 4
+_ANCILLARY_OCTETS: Final = socket.CMSG_SPACE(_GRO_SIZE_OCTETS)
+_NO_SEGMENTATION: Final = frozenset({errno.EIO, errno.EINVAL, errno.ENOPROTOOPT, errno.EOPNOTSUPP})
+"""What a path without checksum offload says, as IPsec is one, or a kernel before 4.18."""
+
+_log = structlog.get_logger(__name__)
 
 
 class LinkSocketError(BridgeError):
@@ -57,6 +65,7 @@ class LinkSocket:
         self._socket = _open(bind)
         self._alarm = Alarm()
         self._draining = False
+        self._joins = True
 
     @property
     def address(self) -> Address:
@@ -75,15 +84,10 @@ class LinkSocket:
         """
         for first in range(0, len(datagrams), _SEGMENTS_MAX):
             batch = datagrams[first : first + _SEGMENTS_MAX]
-            try:
-                if len(batch) == 1:
-                    self._socket.sendto(batch[0], address)
-                else:
-                    segment = len(batch[0]).to_bytes(_SEGMENT_SIZE_OCTETS, "little")
-                    ancillary = [(socket.IPPROTO_UDP, _UDP_SEGMENT, segment)]
-                    self._socket.sendmsg(batch, ancillary, 0, address)
-            except OSError:
-                self.dropped += len(batch)
+            if self._joins and len(batch) > 1:
+                self._send_joined(batch, address)
+            else:
+                self._send_each(batch, address)
 
     def drain(self) -> None:
         """Send what the engine wants sent, tell what it wants told, until nothing is left."""
@@ -94,7 +98,7 @@ class LinkSocket:
             self._drain()
         finally:
             self._draining = False
-        self._alarm.set(self._endpoint.next_timeout())
+            self._alarm.set(self._endpoint.next_timeout())
 
     async def run(self) -> None:
         """Receive and keep the engine's time, until cancelled."""
@@ -106,25 +110,40 @@ class LinkSocket:
                 await trio.lowlevel.checkpoint()
 
     def _on_alarm(self, now: float) -> None:
-        self._endpoint.handle_timeout(now)
-        self.drain()
+        with _contained():
+            self._endpoint.handle_timeout(now)
+        with _contained():
+            self.drain()
 
     def _drain(self) -> None:
         endpoint = self._endpoint
         now = trio.current_time()
         while True:
             while (transmit := endpoint.poll_transmit()) is not None:
-                self._send(transmit.data, transmit.address)
+                self._send_each((transmit.data,), transmit.address)
             event = endpoint.poll_event()
             if event is None:
                 return
             self._handle_event(event, now)
 
-    def _send(self, data: bytes, address: Address) -> None:
+    def _send_each(self, datagrams: Sequence[bytes], address: Address) -> None:
+        for datagram in datagrams:
+            try:
+                self._socket.sendto(datagram, address)
+            except OSError:
+                self.dropped += 1
+
+    def _send_joined(self, batch: Sequence[bytes], address: Address) -> None:
+        segment = len(batch[0]).to_bytes(_SEGMENT_SIZE_OCTETS, sys.byteorder)
         try:
-            self._socket.sendto(data, address)
-        except OSError:
-            self.dropped += 1
+            self._socket.sendmsg(batch, [(socket.IPPROTO_UDP, _UDP_SEGMENT, segment)], 0, address)
+        except OSError as error:
+            if error.errno not in _NO_SEGMENTATION:
+                self.dropped += len(batch)
+                return
+            _log.warning("datagrams are sent one by one from now on", why=error.strerror)
+            self._joins = False
+            self._send_each(batch, address)
 
     def _receive(self) -> None:
         """Take what has arrived, bounded, so that phones get their turn."""
@@ -141,18 +160,31 @@ class LinkSocket:
             segment = _segment_octets(ancillary) or len(data) or 1
             for start in range(0, len(data) or 1, segment):
                 self._take(data[start : start + segment], address, now)
-        self.drain()
 
     def _take(self, datagram: bytes, address: Address, now: float) -> None:
-        if not self._receive_voice(datagram, address, now):
+        """Take one datagram; what it told is acted on before the next one is looked at."""
+        if self._receive_voice(datagram, address, now):
+            return
+        with _contained():
             self._endpoint.receive_datagram(datagram, address, now)
+        with _contained():
+            self.drain()
+
+
+@contextmanager
+def _contained() -> Iterator[None]:
+    """Let an error of ours cost a datagram or an event, never the service."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - whatever it was, all other calls go on
+        _log.exception("the IAX2 engine failed")
 
 
 def _segment_octets(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
     """Return the size of the datagrams that the kernel joined; 0 where there was but one."""
     for level, kind, data in ancillary:
         if level == socket.IPPROTO_UDP and kind == _UDP_GRO:
-            return int.from_bytes(data[:_SEGMENT_SIZE_OCTETS], "little")
+            return int.from_bytes(data[:_GRO_SIZE_OCTETS], sys.byteorder)
     return 0
 
 
