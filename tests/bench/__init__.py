@@ -1,4 +1,4 @@
 """The bench: load, a light far end, and what a gateway between them costs.
 
-python -m tests.bench.run --calls 10,50 --seconds 10
+python tests/bench/run.py --calls 10,50 --seconds 10
 """

@@ -14,6 +14,7 @@ from tests.bench.gateways import Site
 from tests.bench.tools import Tools
 from tests.lab import LabError
 from tests.lab.asterisk_config import IAX_PORT, USERNAME
+from tests.lab.bridge_process import ROOT
 
 _STOP_S: Final = 15.0
 EXPECTED_NUMBER: Final = r"555\d{4}#"
@@ -40,6 +41,7 @@ class FarEndProcess:
             self._command,
             stdout=subprocess.PIPE,
             text=True,
+            cwd=ROOT,
             env=os.environ | {SECRET_VARIABLE: self._site.secret},
         )
         if not self._line():

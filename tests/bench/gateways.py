@@ -23,7 +23,7 @@ from tests.lab import LabError
 from tests.lab.asterisk import AsteriskPeer
 from tests.lab.asterisk_config import IAX_PORT, SipSide, sip_gateway
 from tests.lab.asterisk_fetch import SUITES, fetch_asterisk
-from tests.lab.bridge_process import BridgeConfig
+from tests.lab.bridge_process import ROOT, BridgeConfig
 
 SIP_PORT: Final = 5060
 _RTP_PORTS: Final = (20000, 29999)
@@ -159,6 +159,7 @@ class BridgeGateway:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                cwd=ROOT,
                 start_new_session=True,
             )
         try:
@@ -207,7 +208,11 @@ GATEWAYS: Final[dict[str, Callable[[Site], Gateway]]] = {
 
 def _bridge(*arguments: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "bridge", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "bridge", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
     )
     if done.returncode != 0:
         raise LabError(f"python -m bridge {' '.join(arguments)} failed:\n{done.stderr}")

@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.gateways import GATEWAYS, Site
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a script knows its own folder alone
+
+from tests.bench.gateways import GATEWAYS, Site  # after the path is known
 from tests.bench.load import LoadPlan
 from tests.bench.measuring import Point, measure
 from tests.bench.table import table, verdicts
