@@ -26,7 +26,7 @@ class LoadPlan:
     rate_per_s: float
     hold_s: float = 0.0
     window_s: float = 0.0
-    settle_s: float = 2.0
+    settle_s: float = 4.0
     media: bool = True
     connected: bool = False
 
