@@ -161,10 +161,7 @@ class Call:
         if frame is not None:
             if frame.source_call_number != CALL_NUMBER_STATELESS:
                 self._settle(frame.iseqno, now)
-            try:
-                self._receive(frame, now)
-            except FrameError:
-                self.statistics.dropped_malformed += 1
+            self._receive(frame, now)
         self._services.reschedule(self)
 
     def receive_voice(self, datagram: bytes, now: float) -> None:
@@ -239,7 +236,10 @@ class Call:
         received = input_of(frame)
         handler = self.HANDLERS.get(received)
         if handler is not None and (self.state, received) in TRANSITIONS:
-            handler(self, frame, now)
+            try:
+                handler(self, frame, now)
+            except FrameError:
+                self.statistics.dropped_malformed += 1
             return
         self.statistics.dropped_illegal += 1
         if self.state is State.ENDED and not self.is_encrypted:

@@ -50,6 +50,7 @@ class Outstanding:
     tag: object
     deadline: float
     retransmissions: int = 0
+    was_repeated: bool = False
 
     @property
     def is_exhausted(self) -> bool:
@@ -125,7 +126,7 @@ class ReliableSequence:
         if count > len(self._outstanding):
             return []
         acknowledged = [self._outstanding.popleft() for _ in range(count)]
-        if acknowledged and not acknowledged[-1].retransmissions:
+        if acknowledged and not acknowledged[-1].was_repeated:
             self.measure_rtt(now - acknowledged[-1].sent_at)
         return acknowledged
 
@@ -141,7 +142,11 @@ class ReliableSequence:
         return Order.AHEAD if ahead < SEQUENCE_MODULUS // 2 else Order.BEHIND
 
     def accept(self) -> None:
-        """Count the expected frame as received; an acknowledgement is owed for it."""
+        """Count the expected frame as received; an acknowledgement is owed for it.
+
+        A copy that came early must not be taken for the frame of that number 256 frames later.
+        """
+        self._held.pop(self.iseqno, None)
         self.iseqno = (self.iseqno + 1) % SEQUENCE_MODULUS
         self.acknowledgement_owed = True
 
@@ -181,6 +186,7 @@ class ReliableSequence:
         due = [waiting for waiting in self._outstanding if waiting.deadline <= now]
         for waiting in due:
             waiting.retransmissions += 1
+            waiting.was_repeated = True
             waiting.interval_s = min(waiting.interval_s * 2, RETRANSMISSION_MAX_S)
             waiting.deadline = now + waiting.interval_s
         return due
@@ -193,11 +199,14 @@ class ReliableSequence:
         if now < self._vnak_answerable_at:
             return []
         self._vnak_answerable_at = now + self.retransmission_interval_s()
-        return [
+        wanted = [
             waiting
             for waiting in self._outstanding
             if (waiting.frame.oseqno - iseqno) % SEQUENCE_MODULUS < SEQUENCE_MODULUS // 2
         ]
+        for waiting in wanted:
+            waiting.was_repeated = True
+        return wanted
 
     def measure_rtt(self, sample_s: float) -> None:
         """Smooth one measurement into the round-trip time."""
