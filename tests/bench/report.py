@@ -1,6 +1,6 @@
 """Writes docs/performance.md from the figures of a run: prose from a template, numbers from JSON.
 
-python -m tests.bench.report build/bench.json docs/performance.md
+python -m tests.bench.report docs/performance.json docs/performance.md
 """
 
 import json

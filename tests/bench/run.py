@@ -1,6 +1,6 @@
 """`make bench`: what a call costs in each gateway, side by side in one run.
 
-python -m tests.bench.run --calls 10,50,100,200 --seconds 20 --json build/bench.json
+python -m tests.bench.run --calls 10,50,100,200 --seconds 20 --json docs/performance.json
 """
 
 import argparse
