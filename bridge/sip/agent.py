@@ -28,6 +28,7 @@ from bridge.sip.settings import SipError, SipSettings, parse_listen_url
 log = structlog.get_logger("sip")
 
 SHUTDOWN_S = 2.0
+GOODBYE_S = 0.1
 REFUSAL_LOG_INTERVAL_S = 1.0
 UNAVAILABLE = 503
 OVERLOADED = Answer(UNAVAILABLE, headers=(("Retry-After", "5"),))
@@ -118,12 +119,17 @@ class SipAgent:
                 await self._say_goodbye(library)
 
     async def _say_goodbye(self, library: Library) -> None:
-        """End all calls, and wait until the phones have acknowledged it or 2 s have passed."""
+        """End all calls, and wait until the phones have acknowledged it or 2 s have passed.
+
+        Over TCP nothing shows whether they have: there they get a moment.
+        """
+        moment_s = GOODBYE_S if self._calls.by_id else 0
         for call in list(self._calls.by_id.values()):
             call.leg.end(UNAVAILABLE)
         with trio.move_on_after(SHUTDOWN_S):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(library.pump)
+                await trio.sleep(moment_s)
                 await library.quiet()
                 nursery.cancel_scope.cancel()
 

@@ -26,6 +26,7 @@ log = structlog.get_logger("sip")
 
 RETRANSMISSION_DUE_MS = 1000
 QUIET_POLL_S = 0.01
+FRUITLESS_PAUSE_S = 0.01
 LOG_INTERVAL_S = 0.1
 SPARE_CALL_SLOTS = 64  # for calls that are over but for the phone's acknowledgement
 
@@ -154,13 +155,20 @@ class Library:
         KeyboardInterrupt would otherwise be raised within a callback and be lost there.
         """
         while True:
-            await self._wait_for_work()
-            self.endpoint.libHandleEvents(0)
+            is_readable = await self._wait_for_work()
+            if self.endpoint.libHandleEvents(0) == 0 and is_readable:
+                await trio.sleep(FRUITLESS_PAUSE_S)
 
-    async def _wait_for_work(self) -> None:
+    async def _wait_for_work(self) -> bool:
+        """Wait for a packet or a timer; whether pjlib's descriptor says that there is a packet.
+
+        It says so for as long as pjlib keeps a TCP connection that its peer has reset, up to 32 s
+        after a call, though there is nothing to read: hence the pause after a fruitless pass.
+        """
         with trio.CancelScope() as self._wait:
             self.reschedule()
             await trio.lowlevel.wait_readable(self._epoll)
+        return not self._wait.cancelled_caught
 
     def reschedule(self) -> None:
         """Note that PJSIP may have gained an earlier timer: after each call into it."""

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable
 
+import pjsua2 as pj
 import pytest
 import structlog
 import trio
@@ -16,6 +17,7 @@ from bridge.sip.settings import SipError, SipSettings
 from tests.driver.sip_phone import (
     CALLED,
     CALLER,
+    WAIT_S,
     Desk,
     Phone,
     Recorder,
@@ -286,6 +288,57 @@ async def test_tcp() -> None:
             with trio.fail_after(2):
                 answer = await stream.receive_some()
         assert answer.startswith(b"SIP/2.0 200 ")
+
+
+TCP_REQUEST = (
+    "{method} sip:bridge@127.0.0.1 SIP/2.0\r\n"
+    "Via: SIP/2.0/TCP 127.0.0.1:5;branch=z9hG4bK-tcp-{cseq}-{method}\r\n"
+    "From: <sip:a@a.invalid>;tag=1\r\nTo: <sip:b@b.invalid>{tag}\r\nCall-ID: tcp\r\n"
+    "CSeq: {cseq} {method}\r\nContact: <sip:a@127.0.0.1:5;transport=tcp>\r\n"
+    "Max-Forwards: 70\r\nContent-Type: application/sdp\r\n"
+    "Content-Length: {length}\r\n\r\n{body}"
+)
+
+
+async def call_over_tcp(stream: trio.SocketStream) -> None:
+    """A whole call, up to its BYE."""
+    offer = phone_sdp()
+    tag = ""
+    for method, cseq, body in (("INVITE", 1, offer), ("ACK", 1, ""), ("BYE", 2, "")):
+        request = TCP_REQUEST.format(method=method, cseq=cseq, tag=tag, length=len(body), body=body)
+        await stream.send_all(request.encode())
+        answer = ""
+        while method == "INVITE" and "SIP/2.0 200 " not in answer:
+            answer += (await stream.receive_some()).decode()
+        if answer:
+            tag = ";tag=" + answer.rpartition(";tag=")[2].partition("\r\n")[0]
+
+
+async def test_connection_reset_by_our_last_answer_keeps_nobody_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passes = 0
+    handle_events = pj.Endpoint.libHandleEvents
+
+    def counted(endpoint: pj.Endpoint, timeout_ms: int) -> int:
+        nonlocal passes
+        passes += 1
+        return int(handle_events(endpoint, timeout_ms))
+
+    def take(leg: SipLeg) -> Recorder:
+        leg.answer()
+        return Recorder()
+
+    monkeypatch.setattr(pj.Endpoint, "libHandleEvents", counted)
+    async with running(take, listen=("tcp://127.0.0.1:0",)) as agent:
+        _, _, port = agent.listening[0].rpartition(":")
+        with trio.fail_after(WAIT_S):
+            async with await trio.open_tcp_stream("127.0.0.1", int(port)) as stream:
+                await call_over_tcp(stream)
+        await trio.sleep(0.05)
+        passes = 0
+        await trio.sleep(0.2)
+        assert passes < 50
 
 
 async def test_garbage_is_passed_over() -> None:
