@@ -41,7 +41,7 @@ from bridge.iax2.inputs import input_of, is_unsequenced
 from bridge.iax2.queries import reply_to_query
 from bridge.iax2.reliability import Order, Outstanding
 from bridge.iax2.services import CallServices
-from bridge.iax2.states import TRANSITIONS, Input, State
+from bridge.iax2.states import HANDSHAKE, TRANSITIONS, Input, State
 from bridge.iax2.timers import LAGRQ_INTERVAL_S, LINGER_S, PING_INTERVAL_S, Timer, Timers
 from bridge.iax2.voice import VoicePath
 
@@ -178,7 +178,7 @@ class Call:
 
     def handle_timeout(self, now: float) -> None:
         """Send again what is due, and act on timers that ran out."""
-        for waiting in self._channel.sequence.due(now):
+        for waiting in self._channel.sequence.due(now, handshake=self.state in HANDSHAKE):
             if waiting.is_exhausted:
                 self._end(Input.GIVE_UP, EndReason.NO_RESPONSE, now)
                 break
@@ -344,8 +344,9 @@ class Call:
             case Timer.SETUP:
                 self._hang_up(EndReason.NO_RESPONSE, now, Cause.NO_USER_RESPONSE)
             case Timer.AUTHENTICATION:
-                garbage = self.statistics.dropped_implausible
-                reason = EndReason.SECRETS_DIFFER if garbage else EndReason.NO_RESPONSE
+                seen = self.statistics
+                talks = seen.dropped_implausible or seen.repeated_challenges
+                reason = EndReason.SECRETS_DIFFER if talks else EndReason.NO_RESPONSE
                 self._hang_up(reason, now, Cause.NO_USER_RESPONSE)
             case Timer.LINGER:
                 self._services.forget(self, now)

@@ -31,6 +31,7 @@ class ChannelStatistics:
     received_encrypted: int = 0
     received_clear: int = 0
     retransmitted: int = 0
+    repeated_challenges: int = 0
     out_of_order: int = 0
     dropped_clear: int = 0
     dropped_implausible: int = 0
@@ -192,16 +193,18 @@ class FrameChannel:
         return frame
 
     def _count_unbelieved(self, datagram: bytes) -> None:
-        """Tell a frame in clear from garbage; a retransmitted AUTHREQ is honest."""
+        """Tell a frame in clear from garbage; a retransmitted AUTHREQ is an honest one."""
         try:
             frame = parse_frame_untrusted(datagram)
         except FrameError:
             self.statistics.dropped_malformed += 1
             return
-        if self._looks_clear(frame):
-            self.statistics.dropped_clear += frame.subclass != IaxSubclass.AUTHREQ
-        else:
+        if not self._looks_clear(frame):
             self.statistics.dropped_implausible += 1
+        elif frame.subclass == IaxSubclass.AUTHREQ:
+            self.statistics.repeated_challenges += 1
+        else:
+            self.statistics.dropped_clear += 1
 
     def _looks_clear(self, frame: object) -> TypeGuard[FullFrame]:
         return (

@@ -15,6 +15,7 @@ from typing import Final
 from bridge.iax2.cipher import Sealer
 from bridge.iax2.frames import FullFrame
 from bridge.iax2.timers import (
+    HANDSHAKE_RETRANSMISSION_MAX_S,
     RETRANSMISSION_FIRST_S,
     RETRANSMISSION_MAX_S,
     RETRANSMISSION_MIN_S,
@@ -181,13 +182,18 @@ class ReliableSequence:
         """Return when the next retransmission is due."""
         return min((waiting.deadline for waiting in self._outstanding), default=None)
 
-    def due(self, now: float) -> list[Outstanding]:
-        """Return the frames to send again now, oldest first, and schedule their next time."""
+    def due(self, now: float, *, handshake: bool = False) -> list[Outstanding]:
+        """Return the frames to send again now, oldest first, and schedule their next time.
+
+        Those of a handshake are sent again each second and never exhausted: the handshake has a
+        timer of its own, and under loss a wait that doubles would leave it four tries in all.
+        """
         due = [waiting for waiting in self._outstanding if waiting.deadline <= now]
+        interval_max_s = HANDSHAKE_RETRANSMISSION_MAX_S if handshake else RETRANSMISSION_MAX_S
         for waiting in due:
-            waiting.retransmissions += 1
+            waiting.retransmissions += not handshake
             waiting.was_repeated = True
-            waiting.interval_s = min(waiting.interval_s * 2, RETRANSMISSION_MAX_S)
+            waiting.interval_s = min(waiting.interval_s * 2, interval_max_s)
             waiting.deadline = now + waiting.interval_s
         return due
 

@@ -62,6 +62,8 @@ _LIVE: Final = (
     State.LINKED,
     State.UP,
 )
+HANDSHAKE: Final = (State.NEW_SENT, State.AUTHREP_SENT, State.AUTHREQ_SENT)
+"""States that a timer of their own brings to an end."""
 _ENCRYPTED: Final = (State.AUTHREP_SENT, State.AUTHENTICATED, State.LINKED, State.UP)
 _TALKING: Final = (State.LINKED, State.UP)
 

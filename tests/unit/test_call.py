@@ -2,15 +2,30 @@
 
 from dataclasses import replace
 
-from bridge.iax2 import DigitReceived, Format
+import pytest
+
+from bridge.iax2 import CallEnded, DigitReceived, EndReason, Format
 from bridge.iax2.constants import FrameType, IaxSubclass
 from bridge.iax2.states import State
+from tests.lab.iax2_pair import call_profile
 from tests.lab.iax2_peer import VOICE, Peer
-from tests.lab.iax2_phases import caller_in
+from tests.lab.iax2_phases import caller_in, place
 
 
 def digits(peer: Peer) -> str:
     return "".join(event.digit for event in peer.told(DigitReceived))
+
+
+@pytest.mark.parametrize("setup_timeout_s", [3.0, 8.0, 30.0])
+def test_a_silent_peer_is_given_up_at_setup_timeout(setup_timeout_s: float) -> None:
+    """Asked for again until then, each second, so that loss alone does not end a call."""
+    peer, call = place(call_profile(setup_timeout_s=setup_timeout_s))
+    peer.elapse(setup_timeout_s - 0.01)
+    assert not peer.told(CallEnded)
+    assert len(peer.got(IaxSubclass.NEW)) == setup_timeout_s + 1
+    peer.elapse(0.01)
+    assert peer.told(CallEnded) == [CallEnded(call, EndReason.NO_RESPONSE)]
+    assert call.state is State.ENDED
 
 
 class TestOrder:

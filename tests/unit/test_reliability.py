@@ -159,6 +159,17 @@ class TestRetransmission:
         assert at_s == [0.5, 1.5, 3.5, 7.5]
         assert len(at_s) == RETRANSMISSIONS_MAX
 
+    def test_each_second_and_without_end_in_a_handshake(self) -> None:
+        sequence = numbered(sent=1)
+        at_s = []
+        for _ in range(20):
+            deadline = sequence.next_deadline()
+            assert deadline is not None
+            (waiting,) = sequence.due(deadline, handshake=True)
+            assert not waiting.is_exhausted
+            at_s.append(deadline - START)
+        assert at_s == [0.5 + second for second in range(20)]
+
     def test_twice_the_round_trip_time_once_it_is_known(self) -> None:
         sequence = ReliableSequence()
         sequence.measure_rtt(0.4)
