@@ -347,9 +347,13 @@ class BridgedCall:
         voice = self._call.voice if self._call else None
         if voice is None:
             return {}
+        buffer = self.media.buffer
         return {
             "voice_sent": voice.sent,
             "voice_received": voice.received,
             "voice_lost": voice.lost,
             "voice_dropped": voice.dropped_size + voice.dropped_implausible,
+            "buffer_late": buffer.late,
+            "buffer_overruns": buffer.overruns,
+            "buffer_slips": buffer.slips,
         }

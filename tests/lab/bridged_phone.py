@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bridge.iax2 import Format, VoicePath
+from bridge.media.pacing import ReorderBuffer
 from bridge.media.remote import RemoteMedia
 from bridge.media.sources import Source
 from bridge.sip.admission import Headers
@@ -37,6 +38,7 @@ class FakeMedia:
         self.digits = ""
         self.voice: list[bytes] = []
         self.path: VoicePath | None = None
+        self.buffer = ReorderBuffer()
         self._story = story
 
     @property

@@ -219,6 +219,15 @@ def test_logs_tell_the_story_without_number_caller_or_secret(
         assert secret not in told
 
 
+def test_log_tells_how_the_audio_was(stage: Stage, logs: list[MutableMapping[str, Any]]) -> None:
+    phone = stage.talking()
+    stage.media[0].buffer.late = 3
+    phone.bye()
+    (over,) = [entry for entry in logs if entry["event"] == "call over"]
+    assert (over["voice_sent"], over["voice_received"], over["voice_dropped"]) == (1, 0, 0)
+    assert (over["buffer_late"], over["buffer_overruns"], over["buffer_slips"]) == (3, 0, 0)
+
+
 def breaks(monkeypatch: pytest.MonkeyPatch, media: FakeMedia, method: str) -> None:
     """Let a method of a call's media raise."""
 
