@@ -16,3 +16,8 @@
 /* uaConfig.maxCalls may be less: each slot takes about 21 kB from the start. */
 #define PJSUA_MAX_CALLS          2048
 #define PJSUA_MAX_ACC            64
+
+#define PJ_HAS_IPV6              1
+
+/* What pjlib says before a log writer is attached would go to standard output. */
+#define PJ_LOG_MAX_LEVEL         3
