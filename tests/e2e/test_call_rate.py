@@ -1,7 +1,7 @@
 """Calls set up and torn down at a rate: none fails, and nothing of them is left.
 
-SIP phone, bridge and far end are processes of their own; every call dials its number through the
-whole envelope. Issue A: 100 calls/s for 30 s.
+SIP phone, bridge and far end are processes of their own; every call dials its number, in a short
+envelope. Issue A: 100 calls/s for 30 s.
 """
 
 from dataclasses import asdict
