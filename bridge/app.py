@@ -115,6 +115,7 @@ class Service:
     async def _serve(self) -> None:
         async with trio.open_nursery() as nursery:
             await self._start(nursery)
+            _spare_the_collector()
             _log.info(
                 "ready",
                 version=__version__,
