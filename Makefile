@@ -45,7 +45,7 @@ types: ## check types
 	$(PREPARE) develop
 	@$(VENV)/mypy --no-error-summary --explicit-package-bases bridge tests
 	@cd packaging && ../$(VENV)/mypy --strict --no-error-summary prepare.py
-	@cd packaging && MYPYPATH=. ../$(VENV)/mypy --strict --no-error-summary pjsua2/build.py
+	@cd packaging && MYPYPATH=.:pjsua2 ../$(VENV)/mypy --strict --no-error-summary pjsua2/build.py
 
 clean: ## remove what was made here (the cache outside the tree and proofs' results stay)
 	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

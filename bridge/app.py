@@ -155,6 +155,7 @@ class Service:
             "calls_taken": self._switchboard.counters.taken,
             "calls_left": self._switchboard.live_calls,
             "link_calls_left": self._endpoint.live_calls,
+            "call_numbers_left": self._endpoint.call_numbers_leaked,
             "media_left": self._relay.calls_open,
             "sip_legs_left": self._agent.active_calls,
         }

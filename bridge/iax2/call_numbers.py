@@ -28,6 +28,11 @@ class CallNumbers:
         """How many numbers are in use or at rest."""
         return len(self._taken)
 
+    @property
+    def in_use(self) -> int:
+        """How many numbers belong to a call."""
+        return len(self._taken) - len(self._resting)
+
     def allocate(self, now: float) -> int:
         """Return a free number.
 

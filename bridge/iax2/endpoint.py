@@ -85,6 +85,11 @@ class Endpoint:
         """How many local call numbers are in use or at rest."""
         return self._numbers.taken
 
+    @property
+    def call_numbers_leaked(self) -> int:
+        """How many local call numbers belong to no call that is still known: always none."""
+        return self._numbers.in_use - len(self._calls)
+
     def place_call(self, profile: CallProfile, address: Address, now: float) -> Call:
         """Start a call; how it goes is told by events.
 

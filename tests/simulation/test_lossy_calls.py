@@ -160,6 +160,7 @@ def _check(scenario: Scenario, calls: int) -> None:
         assert outcome.far_ended == [EndReason.HANGUP]
     for endpoint in scenario.simulation.endpoints.values():
         assert endpoint.live_calls == 0
+        assert endpoint.call_numbers_leaked == 0
         assert not endpoint._calls
         assert not endpoint._by_peer
         assert endpoint.next_timeout() is None
