@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from bridge.iax2.auth import Address, derive_key, equal, md5_result, new_challenge
 from bridge.iax2.call import Call, Handler
@@ -27,6 +27,10 @@ from bridge.iax2.services import CallServices
 from bridge.iax2.states import Input, State
 from bridge.iax2.timers import SETUP_S, Timer
 
+_UNPROVEN: Final = frozenset(
+    {IaxSubclass.ACK, IaxSubclass.HANGUP, IaxSubclass.INVAL, IaxSubclass.REJECT}
+)
+"""What a caller may say in clear instead of its proof: that it heard, or that it gave up."""
 _FORMAT_OF_LETTER = {letter: choice for choice, letter in CODEC_PREFERENCE_LETTERS.items()}
 
 
@@ -103,9 +107,12 @@ class CalleeCall(Call):
         self._hang_up(EndReason.LOCAL, now, cause, subclass=IaxSubclass.REJECT)
 
     def _open(self, datagram: bytes, now: float) -> FullFrame | None:
-        if self.state is State.AUTHREQ_SENT:
-            return self._open_proof(datagram, now)
-        return super()._open(datagram, now)
+        if self.state is not State.AUTHREQ_SENT:
+            return super()._open(datagram, now)
+        frame = self._open_proof(datagram, now) or self._channel.open_clear(datagram, _UNPROVEN)
+        if frame is None:
+            self.statistics.dropped_implausible += 1
+        return frame
 
     def _open_proof(self, datagram: bytes, now: float) -> FullFrame | None:
         """Return the AUTHREP where one of the user's secrets decrypts it and is proven by it."""
@@ -120,7 +127,6 @@ class CalleeCall(Call):
                 self._channel.encrypt_with(Sealer(key, self._services.entropy), opener)
                 self.statistics.received_encrypted += 1
                 return frame
-        self.statistics.dropped_implausible += 1
         return None
 
     def _proves(self, frame: FullFrame, secret: bytes) -> bool:

@@ -238,9 +238,17 @@ class Endpoint:
         call.challenge(frame, elements, now)
 
     def _is_crowded(self, address: Address) -> bool:
-        waiting = [call for call in self._calls.values() if call.state is State.AUTHREQ_SENT]
-        from_source = sum(call.address[0] == address[0] for call in waiting)
-        return len(waiting) >= UNAUTHENTICATED_MAX or from_source >= UNAUTHENTICATED_PER_SOURCE_MAX
+        """Tell whether too many callers have not proven themselves, those that gave up included.
+
+        A call that is over without proof costs its number and memory for a while yet.
+        """
+        unproven = [
+            call
+            for call in self._calls.values()
+            if isinstance(call, CalleeCall) and not call.is_authenticated
+        ]
+        from_source = sum(call.address[0] == address[0] for call in unproven)
+        return len(unproven) >= UNAUTHENTICATED_MAX or from_source >= UNAUTHENTICATED_PER_SOURCE_MAX
 
     def _reply(
         self,

@@ -167,5 +167,6 @@ def _end_in(state: State, peer: Peer, call: Call) -> None:
         peer.acknowledges = False
         call.hang_up(peer.now)
         peer.take()
+        peer.iseqno -= 1  # as if the HANGUP had been lost
     elif state is State.ENDED:
         peer.send_iax(IaxSubclass.HANGUP, (ElementType.CAUSECODE, (Cause.NORMAL_CLEARING, 1)))
