@@ -242,8 +242,9 @@ class Call:
                 self.statistics.dropped_malformed += 1
             return
         self.statistics.dropped_illegal += 1
-        if self.state is State.ENDED and not self.is_encrypted:
-            # The peer is still setting up a call that we gave up before we knew its number.
+        if self.state is State.ENDED and not (self.is_encrypted or is_unsequenced(frame)):
+            # The peer is still setting up a call that we gave up before we knew its number. An
+            # INVAL is never answered with INVAL: two such ends would go on for ever.
             self._channel.send_unsequenced(IaxSubclass.INVAL, now)
             self._channel.sequence.acknowledgement_owed = False
 

@@ -6,10 +6,11 @@ import pytest
 
 from bridge.iax2 import CallEnded, DigitReceived, EndReason, Format
 from bridge.iax2.constants import FrameType, IaxSubclass
+from bridge.iax2.frames import FullFrame, parse_frame_untrusted
 from bridge.iax2.states import State
-from tests.lab.iax2_pair import call_profile
+from tests.lab.iax2_pair import FAR, NEAR, Pair, call_profile
 from tests.lab.iax2_peer import VOICE, Peer
-from tests.lab.iax2_phases import caller_in, place
+from tests.lab.iax2_phases import caller_in, challenge, offer_token, place
 
 
 def digits(peer: Peer) -> str:
@@ -26,6 +27,42 @@ def test_a_silent_peer_is_given_up_at_setup_timeout(setup_timeout_s: float) -> N
     peer.elapse(0.01)
     assert peer.told(CallEnded) == [CallEnded(call, EndReason.NO_RESPONSE)]
     assert call.state is State.ENDED
+
+
+class TestGivenUpEarly:
+    """The caller hangs up before it knows the peer's call number, or even its token."""
+
+    def test_a_later_challenge_gets_inval_and_ends_the_far_leg(self) -> None:
+        pair = Pair()
+        pair.swallow = lambda sent: sent.source == FAR and len(sent.data) > 40
+        call = pair.place()
+        call.hang_up(pair.now)
+        pair.swallow = lambda _sent: False
+        pair.elapse(1)
+        assert pair.told(NEAR, CallEnded) == [CallEnded(call, EndReason.LOCAL)]
+        assert [event.reason for event in pair.told(FAR, CallEnded)] == [EndReason.HANGUP]
+        assert (pair.near.live_calls, pair.far.live_calls) == (0, 0)
+        inval = parse_frame_untrusted(pair.sent_by(NEAR)[-1])
+        assert isinstance(inval, FullFrame)
+        assert inval.subclass == IaxSubclass.INVAL
+
+    def test_a_later_token_gets_nothing(self) -> None:
+        peer, call = place()
+        call.hang_up(peer.now)
+        offer_token(peer)
+        assert [received.frame.subclass for received in peer.received] == [IaxSubclass.NEW]
+        assert call.statistics.dropped_illegal == 1
+
+    def test_two_ended_legs_do_not_send_each_other_inval_for_ever(self) -> None:
+        peer, call = place()
+        call.hang_up(peer.now)
+        challenge(peer)
+        assert len(peer.got(IaxSubclass.INVAL)) == 1
+        inval = peer.frame(FrameType.IAX, IaxSubclass.INVAL)
+        for _ in range(10):
+            peer.put(inval, clear=True)
+        assert len(peer.got(IaxSubclass.INVAL)) == 1
+        assert call.state is State.ENDED
 
 
 class TestOrder:
