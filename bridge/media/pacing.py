@@ -22,7 +22,8 @@ _RING_MASK: Final = _RING - 1
 _SEQUENCE_MASK: Final = 0xFFFF
 _HALF_SEQUENCE: Final = 0x8000
 _RESTART_FRAMES: Final = 100
-_SHRINK_PULLS: Final = 100
+_SHRINK_PULLS: Final = 1500
+"""30 s: a shallower buffer after each quiet moment would lose a frame at the next late one."""
 
 NO_AUDIO: Final = b""
 """What a sequence number that carries no audio (a digit's) puts into the buffer."""
@@ -32,7 +33,7 @@ class ReorderBuffer:
     """At most three frames of one phone, in order of their sequence numbers.
 
     One frame waiting is the target. A frame that misses its pull leaves the buffer one deeper,
-    which later jitter then fits into; when all of 100 pulls could have done without the deepest
+    which later jitter then fits into; when all pulls of 30 s could have done without the deepest
     frame, one is dropped. So a drifting clock shows as a frame skipped or filled in now and then.
 
     Attributes:
