@@ -344,11 +344,6 @@ class Call:
                 self._send(FrameType.IAX, IaxSubclass.LAGRQ, now=now)
             case Timer.SETUP:
                 self._hang_up(EndReason.NO_RESPONSE, now, Cause.NO_USER_RESPONSE)
-            case Timer.AUTHENTICATION:
-                seen = self.statistics
-                talks = seen.dropped_implausible or seen.repeated_challenges
-                reason = EndReason.SECRETS_DIFFER if talks else EndReason.NO_RESPONSE
-                self._hang_up(reason, now, Cause.NO_USER_RESPONSE)
             case Timer.LINGER:
                 self._services.forget(self, now)
 

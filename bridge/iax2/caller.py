@@ -23,12 +23,13 @@ from bridge.iax2.constants import (
     IaxSubclass,
 )
 from bridge.iax2.elements import InformationElements, parse_elements_untrusted
-from bridge.iax2.errors import FrameError
+from bridge.iax2.errors import FrameError, LocalProtocolError
 from bridge.iax2.events import CallAccepted, EndReason
 from bridge.iax2.frames import FullFrame
 from bridge.iax2.services import CallServices
 from bridge.iax2.states import Input
 from bridge.iax2.timers import AUTHENTICATION_S, SETUP_S, Timer
+from bridge.iax2.voice import FRAME_OCTETS
 
 _CHALLENGE_MAX_OCTETS: Final = 64
 
@@ -54,6 +55,16 @@ class CallProfile:
     challenges: ChallengeMemory
     setup_timeout_s: float = SETUP_S
     first_timestamp_ms: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what no call could be placed with.
+
+        Raises:
+            LocalProtocolError: no formats or one of unknown frame size, a name of over 255 octets.
+        """
+        if not self.formats or not FRAME_OCTETS.keys() >= set(self.formats):
+            raise LocalProtocolError("a profile needs media formats of known frame size")
+        new_elements(self, b"")
 
 
 class CallerCall(Call):
@@ -115,6 +126,9 @@ class CallerCall(Call):
         self._send(FrameType.IAX, IaxSubclass.AUTHREP, elements.encode(), now=now)
 
     def _on_accept(self, frame: FullFrame, now: float) -> None:
+        if not self.is_encrypted:
+            self._hang_up(EndReason.DOWNGRADE, now, Cause.FACILITY_REJECTED)
+            return
         elements = parse_elements_untrusted(frame.data)
         accepted = elements.uint(ElementType.FORMAT, 4)
         if accepted not in self._profile.formats:
@@ -124,6 +138,21 @@ class CallerCall(Call):
         self._timers.stop(Timer.AUTHENTICATION)
         self._start_voice(Format(accepted), now)
         self._services.emit(CallAccepted(self, Format(accepted)))
+
+    def _expire(self, timer: Timer, now: float) -> None:
+        if timer is Timer.AUTHENTICATION:
+            self._hang_up(self._why_unproven(), now, Cause.NO_USER_RESPONSE)
+        else:
+            super()._expire(timer, now)
+
+    def _why_unproven(self) -> EndReason:
+        """Tell from what came instead of ACCEPT why it did not come."""
+        seen = self.statistics
+        if seen.accepted_in_clear:
+            return EndReason.DOWNGRADE
+        if seen.dropped_implausible or seen.repeated_challenges:
+            return EndReason.SECRETS_DIFFER
+        return EndReason.NO_RESPONSE
 
     HANDLERS: ClassVar[Mapping[Input, Handler]] = {
         **Call.HANDLERS,

@@ -34,6 +34,7 @@ class ChannelStatistics:
     repeated_challenges: int = 0
     out_of_order: int = 0
     dropped_clear: int = 0
+    accepted_in_clear: int = 0
     dropped_implausible: int = 0
     dropped_malformed: int = 0
     dropped_illegal: int = 0
@@ -216,6 +217,7 @@ class FrameChannel:
             self.statistics.repeated_challenges += 1
         else:
             self.statistics.dropped_clear += 1
+            self.statistics.accepted_in_clear += frame.subclass == IaxSubclass.ACCEPT
 
     def _looks_clear(self, frame: object) -> TypeGuard[FullFrame]:
         return (

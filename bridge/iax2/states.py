@@ -72,6 +72,8 @@ TRANSITIONS: Final[Mapping[tuple[State, Input], State]] = MappingProxyType(
         (State.INITIAL, Input.PLACE): State.NEW_SENT,
         (State.NEW_SENT, Input.RECEIVE_CALLTOKEN): State.NEW_SENT,
         (State.NEW_SENT, Input.RECEIVE_AUTHREQ): State.AUTHREP_SENT,
+        # In clear, from a peer that asks for no proof: a downgrade.
+        (State.NEW_SENT, Input.RECEIVE_ACCEPT): State.HANGUP_SENT,
         (State.AUTHREP_SENT, Input.RECEIVE_ACCEPT): State.LINKED,
         (State.LINKED, Input.RECEIVE_ANSWER): State.UP,
         (State.UP, Input.RECEIVE_ANSWER): State.UP,

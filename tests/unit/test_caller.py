@@ -1,0 +1,382 @@
+"""The caller's handshake against a peer that does what each test says."""
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from bridge.iax2 import (
+    CallAccepted,
+    CallAnswered,
+    CallEnded,
+    CallProfile,
+    Cause,
+    ChallengeMemory,
+    EndReason,
+    Format,
+    LocalProtocolError,
+)
+from bridge.iax2.auth import md5_result
+from bridge.iax2.caller import new_elements
+from bridge.iax2.constants import AuthMethod, ElementType, Encryption, FrameType, IaxSubclass
+from bridge.iax2.elements import InformationElements, parse_elements_untrusted
+from bridge.iax2.frames import FullFrame, parse_frame_untrusted
+from bridge.iax2.states import State
+from tests.lab.iax2_pair import NEAR, SECRET, Pair, Sent, call_profile
+from tests.lab.iax2_peer import Peer
+from tests.lab.iax2_phases import (
+    CHALLENGE,
+    accept,
+    answer,
+    caller_in,
+    challenge,
+    offer_token,
+    place,
+)
+from tests.vectors.reference import reference_key
+
+LEFT_OUT_ON_PURPOSE = {2, 3, 4, 5, 10, 13, 28, 31, 52, 57}
+PROOF = md5_result(CHALLENGE, SECRET)
+
+
+def reasons(peer: Peer) -> list[EndReason]:
+    return [event.reason for event in peer.told(CallEnded)]
+
+
+def sent_in_clear(peer: Peer) -> bytes:
+    return b"".join(received.datagram for received in peer.received if received.key is None)
+
+
+class TestNew:
+    def test_what_it_carries_and_in_which_order(self) -> None:
+        peer, _ = place()
+        (new,) = peer.got(IaxSubclass.NEW)
+        assert new.elements.pairs == (
+            (ElementType.VERSION, b"\x00\x02"),
+            (ElementType.CALLED_NUMBER, b"enc"),
+            (ElementType.CODEC_PREFS, b"DE"),
+            (ElementType.CALLINGPRES, b"\x43"),
+            (ElementType.CALLINGTON, b"\x00"),
+            (ElementType.CALLINGTNS, b"\x00\x00"),
+            (ElementType.USERNAME, b"branch-7"),
+            (ElementType.ENCRYPTION, b"\x00\x01"),
+            (ElementType.FORMAT, b"\x00\x00\x00\x04"),
+            (ElementType.CAPABILITY, b"\x00\x00\x00\x0c"),
+            (ElementType.CALLTOKEN, b""),
+        )
+
+    def test_nothing_of_what_is_left_out_on_purpose(self) -> None:
+        elements = new_elements(call_profile(), b"token")
+        assert not {element_type for element_type, _ in elements} & LEFT_OUT_ON_PURPOSE
+
+    def test_key_rotation_is_never_offered(self) -> None:
+        offered = new_elements(call_profile(), b"").uint(ElementType.ENCRYPTION, 2)
+        assert offered == Encryption.AES128
+
+    def test_calls_of_a_profile_differ_in_token_timestamp_and_call_number_alone(self) -> None:
+        pair = Pair()
+        profile = call_profile()
+        for _ in range(20):
+            pair.place(profile)
+            pair.elapse(0.37)
+        news = [frame for data in pair.sent_by(NEAR) if (frame := clear_new(data))]
+        assert len(news) == 40
+        without_token = {masked(frame) for frame in news}
+        assert len(without_token) == 1
+        assert len({frame.source_call_number for frame in news}) == 20
+        assert len({len(frame.data) for frame in news}) == 2
+
+    @pytest.mark.parametrize("first_timestamp_ms", [0, 2**32 - 60_000])
+    def test_timestamps_begin_where_the_profile_says(self, first_timestamp_ms: int) -> None:
+        peer, _ = place(call_profile(first_timestamp_ms=first_timestamp_ms))
+        assert peer.got(IaxSubclass.NEW)[0].frame.timestamp_ms == first_timestamp_ms + 1
+
+
+def clear_new(data: bytes) -> FullFrame | None:
+    frame = parse_frame_untrusted(data)
+    if isinstance(frame, FullFrame) and frame.destination_call_number == 0:
+        assert frame.subclass == IaxSubclass.NEW
+        return frame
+    return None
+
+
+def masked(frame: FullFrame) -> bytes:
+    pairs = parse_elements_untrusted(frame.data).pairs
+    assert pairs[-1][0] == ElementType.CALLTOKEN
+    data = InformationElements(pairs[:-1]).encode()
+    return replace(frame, source_call_number=1, timestamp_ms=0, data=data).encode()
+
+
+class TestProfile:
+    @pytest.mark.parametrize("formats", [(), (Format.SLIN,), (Format.ULAW, Format.G729)])
+    def test_formats_without_a_known_frame_are_refused(self, formats: tuple[Format, ...]) -> None:
+        with pytest.raises(LocalProtocolError):
+            call_profile(formats=formats)
+
+    @pytest.mark.parametrize(("username", "extension"), [("u" * 256, "enc"), ("u", "e" * 256)])
+    def test_names_that_no_element_can_hold_are_refused(
+        self, username: str, extension: str
+    ) -> None:
+        memory = ChallengeMemory(Random(1).randbytes)
+        with pytest.raises(LocalProtocolError):
+            CallProfile(username, SECRET, extension, (Format.ULAW,), memory)
+
+    def test_a_repr_shows_no_secret(self) -> None:
+        assert "secret of two" not in repr(call_profile())
+
+
+class TestCallToken:
+    def test_new_again_with_the_token_from_the_start(self) -> None:
+        peer, _ = place()
+        peer.elapse(0.3)
+        offer_token(peer, b"a token")
+        first, second = peer.got(IaxSubclass.NEW)
+        assert second.elements.get(ElementType.CALLTOKEN) == b"a token"
+        assert (second.frame.oseqno, second.frame.iseqno) == (0, 0)
+        assert second.frame.timestamp_ms == first.frame.timestamp_ms
+        assert second.frame.destination_call_number == 0
+        assert not second.frame.retransmission
+
+    def test_a_copy_of_it_acknowledges_nothing(self) -> None:
+        peer, call = place()
+        offer_token(peer)
+        offer_token(peer)
+        assert len(peer.got(IaxSubclass.NEW)) == 2
+        peer.elapse(0.6)
+        assert len(peer.got(IaxSubclass.NEW)) == 3
+        assert call.state is State.NEW_SENT
+
+    @pytest.mark.parametrize("token", [b"first", b""])
+    def test_a_second_one_or_none_is_malformed(self, token: bytes) -> None:
+        peer, call = place()
+        if token:
+            offer_token(peer, token)
+        offer_token(peer, b"")
+        assert call.statistics.dropped_malformed == 1
+        assert call.state is State.NEW_SENT
+
+
+class TestChallenge:
+    def test_the_answer_is_the_first_encrypted_frame(self) -> None:
+        peer, call = place()
+        challenge(peer)
+        (proof,) = peer.got(IaxSubclass.AUTHREP)
+        assert proof.key == reference_key(CHALLENGE, SECRET)
+        assert proof.elements.pairs == ((ElementType.MD5_RESULT, PROOF),)
+        assert len(proof.datagram) == 68
+        assert call.is_encrypted
+        assert PROOF not in sent_in_clear(peer)
+
+    @pytest.mark.parametrize(
+        ("methods", "encryption"),
+        [
+            pytest.param(AuthMethod.MD5, None, id="no ENCRYPTION"),
+            pytest.param(AuthMethod.MD5, 0, id="no method of encryption"),
+            pytest.param(AuthMethod.MD5, Encryption.KEY_ROTATION, id="rotation without AES"),
+            pytest.param(AuthMethod.PLAINTEXT, Encryption.AES128, id="plaintext"),
+            pytest.param(AuthMethod.RSA, Encryption.AES128, id="RSA"),
+            pytest.param(0, Encryption.AES128, id="no method"),
+        ],
+    )
+    def test_a_downgrade_ends_the_call_and_gets_no_proof(
+        self, methods: int, encryption: int | None
+    ) -> None:
+        peer, call = place()
+        challenge(peer, methods=methods, encryption=encryption)
+        assert reasons(peer) == [EndReason.DOWNGRADE]
+        assert call.state is State.HANGUP_SENT
+        assert not peer.got(IaxSubclass.AUTHREP)
+        assert PROOF not in sent_in_clear(peer)
+        assert SECRET not in sent_in_clear(peer)
+        (hangup,) = peer.got(IaxSubclass.HANGUP)
+        assert hangup.elements.uint(ElementType.CAUSECODE, 1) == Cause.FACILITY_REJECTED
+
+    @pytest.mark.parametrize("challenge_text", [b"", b"9" * 65])
+    def test_no_challenge_or_an_endless_one(self, challenge_text: bytes) -> None:
+        peer, _ = place()
+        challenge(peer, challenge_text=challenge_text)
+        assert reasons(peer) == [EndReason.PROTOCOL_ERROR]
+        assert not peer.got(IaxSubclass.AUTHREP)
+
+    def test_a_challenge_is_answered_once(self) -> None:
+        """Its answer is the key of the old call."""
+        memory = ChallengeMemory(Random(1).randbytes)
+        first, _ = place(call_profile(challenges=memory))
+        challenge(first)
+        second, _ = place(call_profile(challenges=memory))
+        challenge(second)
+        assert reasons(first) == []
+        assert reasons(second) == [EndReason.REPLAYED_CHALLENGE]
+        assert not second.got(IaxSubclass.AUTHREP)
+
+    def test_a_challenge_sent_again_in_clear_is_not_counted_as_dropped(self) -> None:
+        peer, call = place()
+        datagram = challenge(peer)
+        frame = parse_frame_untrusted(datagram)
+        assert isinstance(frame, FullFrame)
+        for _ in range(3):
+            peer.inject(replace(frame, retransmission=True).encode())
+        assert call.statistics.dropped_clear == call.statistics.dropped_implausible == 0
+        accept(peer)
+        assert call.state is State.LINKED
+
+    @pytest.mark.parametrize(
+        "subclass",
+        [
+            IaxSubclass.HANGUP,
+            IaxSubclass.INVAL,
+            IaxSubclass.REJECT,
+            IaxSubclass.ACCEPT,
+            IaxSubclass.CALLTOKEN,
+        ],
+    )
+    def test_what_else_is_in_clear_after_the_proof_is_dropped_and_counted(
+        self, subclass: IaxSubclass
+    ) -> None:
+        peer, call = caller_in(State.AUTHREP_SENT)
+        frame = peer.frame(FrameType.IAX, subclass)
+        peer.put(frame, clear=True)
+        peer.put(replace(frame, source_call_number=1), clear=True)
+        assert call.statistics.dropped_clear == 2
+        accept(peer)
+        assert call.state is State.LINKED
+
+    def test_the_endings_of_a_call_that_has_no_key_yet_are_believed(self) -> None:
+        peer, call = place()
+        peer.iseqno = 1
+        peer.send_iax(IaxSubclass.REJECT, (ElementType.CAUSECODE, (Cause.NO_ROUTE_DESTINATION, 1)))
+        assert peer.told(CallEnded) == [CallEnded(call, EndReason.REJECTED, 3)]
+        assert peer.got(IaxSubclass.ACK)
+
+
+class TestAccept:
+    @pytest.mark.parametrize("media_format", [Format.ULAW, Format.ALAW])
+    def test_the_peer_chooses_of_the_formats_offered(self, media_format: Format) -> None:
+        peer, call = caller_in(State.AUTHREP_SENT)
+        accept(peer, media_format)
+        assert peer.told(CallAccepted) == [CallAccepted(call, media_format)]
+        assert call.voice is not None
+        assert call.voice.format == media_format
+
+    @pytest.mark.parametrize("media_format", [Format.GSM, Format.ULAW | Format.ALAW, 0])
+    def test_another_format_ends_the_call(self, media_format: int) -> None:
+        peer, call = caller_in(State.AUTHREP_SENT)
+        accept(peer, media_format)
+        assert reasons(peer) == [EndReason.PROTOCOL_ERROR]
+        assert call.voice is None
+
+    def test_an_accept_without_a_format_ends_the_call(self) -> None:
+        peer, _ = caller_in(State.AUTHREP_SENT)
+        peer.send_iax(IaxSubclass.ACCEPT)
+        assert reasons(peer) == [EndReason.PROTOCOL_ERROR]
+
+    def test_in_clear_instead_of_a_challenge_is_a_downgrade(self) -> None:
+        """So does a peer that wants no proof, and hence no encryption."""
+        peer, call = place()
+        peer.iseqno = 1
+        accept(peer)
+        assert reasons(peer) == [EndReason.DOWNGRADE]
+        assert call.voice is None
+        (hangup,) = peer.got(IaxSubclass.HANGUP)
+        assert hangup.elements.uint(ElementType.CAUSECODE, 1) == Cause.FACILITY_REJECTED
+
+    def test_in_clear_after_the_proof_is_not_believed_but_named_at_last(self) -> None:
+        """Whoever forges it ends nothing; a peer that goes on in clear is told from silence."""
+        peer, call = caller_in(State.AUTHREP_SENT)
+        frame = peer.frame(FrameType.IAX, IaxSubclass.ACCEPT)
+        peer.put(frame, clear=True)
+        peer.elapse(4.9)
+        assert reasons(peer) == []
+        peer.elapse(0.1)
+        assert reasons(peer) == [EndReason.DOWNGRADE]
+        assert call.voice is None
+
+
+class TestNoAnswer:
+    def test_a_peer_that_cannot_decrypt_is_told_within_five_seconds(self) -> None:
+        """As captured: Asterisk with another secret sends what we cannot decrypt either."""
+        peer, _ = caller_in(State.AUTHREP_SENT)
+        peer.acknowledges = False
+        vnak = peer.frame(FrameType.IAX, IaxSubclass.VNAK)
+        peer.put(vnak, key=bytes(16))
+        peer.elapse(4.99)
+        assert reasons(peer) == []
+        peer.elapse(0.01)
+        assert reasons(peer) == [EndReason.SECRETS_DIFFER]
+
+    def test_so_is_one_of_our_own(self) -> None:
+        """It stays silent but for its challenge, which it sends again."""
+        pair = Pair(far_secrets=(b"another secret",))
+        call = pair.place()
+        pair.elapse(5)
+        assert pair.told(NEAR, CallEnded) == [CallEnded(call, EndReason.SECRETS_DIFFER)]
+
+    def test_a_peer_that_is_silent_after_its_challenge(self) -> None:
+        peer, _ = place()
+        peer.acknowledges = False
+        challenge(peer)
+        peer.elapse(5)
+        assert reasons(peer) == [EndReason.NO_RESPONSE]
+        assert len(peer.got(IaxSubclass.AUTHREP)) >= 5
+
+    def test_the_proof_is_sent_again_with_fresh_padding_under_its_key(self) -> None:
+        peer, _ = place()
+        peer.acknowledges = False
+        challenge(peer)
+        peer.elapse(2)
+        proofs = peer.got(IaxSubclass.AUTHREP)
+        assert len({proof.padding for proof in proofs}) == len(proofs) > 2
+        assert {proof.elements.get(ElementType.MD5_RESULT) for proof in proofs} == {PROOF}
+        assert [proof.frame.retransmission for proof in proofs] == [False] + [True] * (
+            len(proofs) - 1
+        )
+
+    @pytest.mark.parametrize("setup_timeout_s", [3.0, 8.0, 12.0])
+    def test_an_accepted_call_that_nobody_answers(self, setup_timeout_s: float) -> None:
+        peer, _ = caller_in(State.LINKED, call_profile(setup_timeout_s=setup_timeout_s))
+        peer.elapse(setup_timeout_s - 0.01)
+        assert reasons(peer) == []
+        peer.elapse(0.01)
+        assert reasons(peer) == [EndReason.NO_RESPONSE]
+        (hangup,) = peer.got(IaxSubclass.HANGUP)
+        assert hangup.elements.uint(ElementType.CAUSECODE, 1) == Cause.NO_USER_RESPONSE
+
+    def test_an_answered_call_has_no_limit(self) -> None:
+        pair = Pair()
+        call, _ = pair.answered()
+        pair.elapse(3600)
+        assert call.state is State.UP
+
+    def test_every_datagram_of_new_is_lost(self) -> None:
+        pair = Pair(swallow=lambda _sent: True)
+        call = pair.place()
+        pair.elapse(8)
+        assert pair.told(NEAR, CallEnded) == [CallEnded(call, EndReason.NO_RESPONSE)]
+
+
+def test_a_whole_handshake() -> None:
+    peer, call = place()
+    offer_token(peer)
+    challenge(peer)
+    accept(peer)
+    answer(peer)
+    assert peer.told(CallAnswered) == [CallAnswered(call)]
+    assert call.state is State.UP
+    encrypted = [received.key is not None for received in peer.received]
+    assert encrypted == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("lost", range(8))
+def test_any_one_datagram_of_a_handshake_may_be_lost(lost: int) -> None:
+    pair = Pair()
+
+    def swallow(_sent: Sent) -> bool:
+        return len(pair.wire) == lost + 1
+
+    pair.swallow = swallow
+    call = pair.place()
+    pair.elapse(2)
+    pair.swallow = lambda _sent: False
+    pair.elapse(1)
+    assert call.state in (State.AUTHREP_SENT, State.LINKED)
+    assert pair.far.live_calls == 1
