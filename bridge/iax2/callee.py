@@ -19,14 +19,16 @@ from bridge.iax2.constants import (
     IaxSubclass,
 )
 from bridge.iax2.elements import InformationElements, parse_elements_untrusted
-from bridge.iax2.errors import LocalProtocolError
+from bridge.iax2.errors import FrameError, LocalProtocolError
 from bridge.iax2.events import EndReason, IncomingCall
 from bridge.iax2.frames import FullFrame
 from bridge.iax2.keys import open_full_untrusted
 from bridge.iax2.services import CallServices
 from bridge.iax2.states import Input, State
 from bridge.iax2.timers import SETUP_S, Timer
+from bridge.iax2.voice import FRAME_OCTETS
 
+_NOBODYS_OCTETS: Final = 16
 _UNPROVEN: Final = frozenset(
     {IaxSubclass.ACK, IaxSubclass.HANGUP, IaxSubclass.INVAL, IaxSubclass.REJECT}
 )
@@ -80,12 +82,16 @@ class CalleeCall(Call):
         """Accept the call in one of the formats of its IncomingCall.
 
         Raises:
-            LocalProtocolError: the call does not wait for a decision.
+            LocalProtocolError: the call does not wait for a decision, the caller did not offer
+                that format, or its frame size is unknown.
         """
+        if media_format not in offered_formats(self._new) or media_format not in FRAME_OCTETS:
+            raise LocalProtocolError("not a media format that the caller offers and we know")
         self._advance(Input.ACCEPT)
+        # Before ACCEPT is sent: where too much is outstanding, that ends the call and its timers.
+        self._start_voice(media_format, now)
         elements = InformationElements.of((ElementType.FORMAT, (media_format, 4)))
         self._send(FrameType.IAX, IaxSubclass.ACCEPT, elements.encode(), now=now)
-        self._start_voice(media_format, now)
 
     def answer(self, now: float) -> None:
         """Send CONTROL ANSWER; again where the far end's answer is to be told.
@@ -115,8 +121,11 @@ class CalleeCall(Call):
         return frame
 
     def _open_proof(self, datagram: bytes, now: float) -> FullFrame | None:
-        """Return the AUTHREP where one of the user's secrets decrypts it and is proven by it."""
-        secrets = self._user.secrets if self._user else ()
+        """Return the AUTHREP where one of the user's secrets decrypts it and is proven by it.
+
+        For an unknown user a secret that nobody has is tried, so that time does not tell.
+        """
+        secrets = self._user.secrets if self._user else (self._services.entropy(_NOBODYS_OCTETS),)
         for secret in secrets:
             key = derive_key(self._challenge, secret)
             opener = Opener(key)
@@ -132,7 +141,10 @@ class CalleeCall(Call):
     def _proves(self, frame: FullFrame, secret: bytes) -> bool:
         if (frame.frame_type, frame.subclass) != (FrameType.IAX, IaxSubclass.AUTHREP):
             return False
-        result = parse_elements_untrusted(frame.data).get(ElementType.MD5_RESULT)
+        try:
+            result = parse_elements_untrusted(frame.data).get(ElementType.MD5_RESULT)
+        except FrameError:
+            return False
         return equal(result or b"", md5_result(self._challenge, secret))
 
     def _on_authrep(self, _frame: FullFrame, _now: float) -> None:

@@ -1,0 +1,296 @@
+"""The callee's handshake against a caller that does what each test says."""
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from bridge.iax2 import (
+    CallEnded,
+    Cause,
+    Endpoint,
+    EndReason,
+    Format,
+    IncomingCall,
+    LocalProtocolError,
+    User,
+)
+from bridge.iax2.callee import offered_formats
+from bridge.iax2.constants import AuthMethod, ElementType, Encryption, FrameType, IaxSubclass
+from bridge.iax2.elements import InformationElements
+from bridge.iax2.states import State
+from tests.lab.iax2_pair import FAR, SECRET, USERNAME, Pair
+from tests.lab.iax2_peer import Peer
+from tests.lab.iax2_phases import (
+    ask_token,
+    callee_in,
+    callee_of,
+    new_elements,
+    prove,
+    send_new,
+    taker,
+)
+from tests.vectors.reference import reference_key
+
+
+def ring(peer: Peer, username: str = USERNAME) -> None:
+    send_new(peer, new_elements(ask_token(peer), username=username))
+
+
+def behaviour(peer: Peer) -> list[tuple[float, int, int, int]]:
+    """Return when what was sent, but for what is random in it."""
+    return [
+        (each.at, each.frame.subclass, each.frame.oseqno, len(each.datagram))
+        for each in peer.received
+    ]
+
+
+class TestChallenge:
+    def test_is_128_bits_with_md5_and_aes_alone(self) -> None:
+        peer = taker()
+        ring(peer)
+        (question,) = peer.got(IaxSubclass.AUTHREQ)
+        assert question.elements.uint(ElementType.AUTHMETHODS, 2) == AuthMethod.MD5
+        assert question.elements.uint(ElementType.ENCRYPTION, 2) == Encryption.AES128
+        assert len(question.elements.get(ElementType.CHALLENGE) or b"") == 32
+        assert question.elements.text(ElementType.USERNAME) == USERNAME
+
+    def test_is_another_for_each_call(self) -> None:
+        peer = taker()
+        for number in range(5):
+            peer.call_number = 100 + number
+            ring(peer)
+        challenges = {each.elements.get(ElementType.CHALLENGE) for each in peer.got(8)}
+        assert len(challenges) == 5
+
+    def test_its_proof_makes_a_call(self) -> None:
+        peer = taker()
+        ring(peer)
+        assert not callee_of(peer).is_authenticated
+        assert not peer.told(IncomingCall)
+        prove(peer)
+        call = callee_of(peer)
+        assert call.is_authenticated
+        formats = (Format.ULAW, Format.ALAW)
+        assert peer.told(IncomingCall) == [IncomingCall(call, USERNAME, "enc", formats)]
+
+    def test_each_of_the_users_secrets_will_do(self) -> None:
+        for secret in (b"before the change", b"after the change"):
+            peer = taker(User(USERNAME, (b"before the change", b"after the change")))
+            ring(peer)
+            prove(peer, secret)
+            assert callee_of(peer).is_authenticated
+
+    def test_an_unknown_user_and_a_wrong_secret_are_treated_alike(self) -> None:
+        stranger, guesser = taker(), taker()
+        ring(stranger, "nobody-1")
+        prove(stranger)
+        ring(guesser)
+        prove(guesser, b"a guess")
+        for peer in (stranger, guesser):
+            peer.keys.clear()
+            peer.elapse(60)
+            assert not peer.told(IncomingCall)
+            assert [event.reason for event in peer.told(CallEnded)] == [EndReason.NO_RESPONSE]
+        assert behaviour(stranger) == behaviour(guesser)
+
+    def test_an_unknown_users_proof_costs_a_decryption_too(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tried = []
+        monkeypatch.setattr(
+            "bridge.iax2.callee.open_full_untrusted", lambda *arguments: tried.append(arguments)
+        )
+        for username in (USERNAME, "nobody-1"):
+            peer = taker()
+            ring(peer, username)
+            prove(peer)
+        assert len(tried) == 2
+
+    def test_the_proof_of_another_secret_inside_the_right_encryption_is_none(self) -> None:
+        peer, call = callee_in(State.AUTHREQ_SENT)
+        question = peer.got(IaxSubclass.AUTHREQ)[-1].elements.get(ElementType.CHALLENGE) or b""
+        peer.encrypt_with(reference_key(question, SECRET))
+        peer.send_iax(IaxSubclass.AUTHREP, (ElementType.MD5_RESULT, "0" * 32))
+        assert call.state is State.AUTHREQ_SENT
+        assert call.statistics.dropped_implausible == 1
+
+    @pytest.mark.parametrize("data", [b"", b"\x10\x20short"])
+    def test_a_proof_without_a_result_is_none(self, data: bytes) -> None:
+        peer, call = callee_in(State.AUTHREQ_SENT)
+        question = peer.got(IaxSubclass.AUTHREQ)[-1].elements.get(ElementType.CHALLENGE) or b""
+        peer.encrypt_with(reference_key(question, SECRET))
+        peer.send(FrameType.IAX, IaxSubclass.AUTHREP, data)
+        assert call.state is State.AUTHREQ_SENT
+        assert call.statistics.dropped_implausible == 1
+        assert not peer.endpoint.dropped
+
+    def test_another_frame_under_the_right_key_is_no_proof(self) -> None:
+        peer, call = callee_in(State.AUTHREQ_SENT)
+        question = peer.got(IaxSubclass.AUTHREQ)[-1].elements.get(ElementType.CHALLENGE) or b""
+        peer.encrypt_with(reference_key(question, SECRET))
+        peer.send_iax(IaxSubclass.PING)
+        assert call.state is State.AUTHREQ_SENT
+
+    def test_a_proof_far_from_its_time_is_none(self) -> None:
+        peer, call = callee_in(State.AUTHREQ_SENT)
+        peer.started_at -= 11
+        prove(peer)
+        assert call.state is State.AUTHREQ_SENT
+
+    def test_a_proof_in_clear_is_none(self) -> None:
+        peer, call = callee_in(State.AUTHREQ_SENT)
+        question = peer.got(IaxSubclass.AUTHREQ)[-1].elements.get(ElementType.CHALLENGE) or b""
+        proof = reference_key(question, SECRET).hex()
+        peer.send_iax(IaxSubclass.AUTHREP, (ElementType.MD5_RESULT, proof))
+        assert call.state is State.AUTHREQ_SENT
+        assert call.statistics.dropped_implausible == 1
+
+    def test_garbage_is_no_proof_and_ends_nothing(self) -> None:
+        peer, call = callee_in(State.AUTHREQ_SENT)
+        noise = Random(1)
+        header = b"\x80\x4d" + peer.other_call_number.to_bytes(2, "big")
+        for octets in range(8, 300):
+            peer.inject(header + noise.randbytes(octets))
+        assert call.statistics.dropped_implausible == 292
+        prove(peer)
+        assert call.state is State.AUTHENTICATED
+
+    def test_a_caller_that_never_proves_itself_is_given_up_after_eight_seconds(self) -> None:
+        peer, call = callee_in(State.AUTHREQ_SENT)
+        peer.elapse(7.99)
+        assert not peer.told(CallEnded)
+        peer.elapse(0.01)
+        assert call.state is State.HANGUP_SENT
+        assert not peer.told(IncomingCall)
+
+    def test_its_acknowledgement_in_clear_is_heard(self) -> None:
+        peer, call = callee_in(State.AUTHREQ_SENT)
+        question = peer.got(IaxSubclass.AUTHREQ)[-1].frame
+        ack = peer.frame(FrameType.IAX, IaxSubclass.ACK)
+        peer.put(replace(ack, timestamp_ms=question.timestamp_ms))
+        peer.elapse(5)
+        assert len(peer.got(IaxSubclass.AUTHREQ)) == 1
+        assert call.statistics.received_clear == 1
+
+
+class TestDecision:
+    def test_accept_and_answer(self) -> None:
+        peer, call = callee_in(State.AUTHENTICATED)
+        call.accept(Format.ALAW, peer.now)
+        peer.take()
+        (accepted,) = peer.got(IaxSubclass.ACCEPT)
+        assert accepted.elements.uint(ElementType.FORMAT, 4) == Format.ALAW
+        assert accepted.key is not None
+        assert call.voice is not None
+        call.answer(peer.now)
+        call.answer(peer.now)
+        peer.take()
+        assert len(peer.got(4, FrameType.CONTROL)) == 2
+        assert call.state is State.UP
+
+    @pytest.mark.parametrize("media_format", [Format.GSM, Format.SLIN, Format.G722])
+    def test_a_format_that_was_not_offered_changes_nothing(self, media_format: Format) -> None:
+        peer, call = callee_in(State.AUTHENTICATED)
+        sent = len(peer.received)
+        with pytest.raises(LocalProtocolError):
+            call.accept(media_format, peer.now)
+        peer.take()
+        assert call.state is State.AUTHENTICATED
+        assert len(peer.received) == sent
+
+    def test_a_format_of_unknown_frame_size_changes_nothing(self) -> None:
+        peer = taker()
+        elements = [pair for pair in new_elements(ask_token(peer)) if pair[0] != 8]
+        capability = (ElementType.CAPABILITY, (Format.SLIN, 4))
+        send_new(peer, InformationElements.of(capability, *elements))
+        prove(peer)
+        assert peer.told(IncomingCall)[0].formats == (Format.SLIN,)
+        with pytest.raises(LocalProtocolError):
+            callee_of(peer).accept(Format.SLIN, peer.now)
+        assert callee_of(peer).state is State.AUTHENTICATED
+
+    def test_reject_carries_its_cause(self) -> None:
+        peer, call = callee_in(State.AUTHENTICATED)
+        call.reject(peer.now, Cause.USER_BUSY)
+        peer.take()
+        (rejected,) = peer.got(IaxSubclass.REJECT)
+        assert rejected.elements.uint(ElementType.CAUSECODE, 1) == Cause.USER_BUSY
+        assert peer.told(CallEnded) == [CallEnded(call, EndReason.LOCAL)]
+        assert call.state is State.ENDED
+
+    def test_a_caller_that_hung_up_before_cannot_be_accepted(self) -> None:
+        peer, call = callee_in(State.AUTHENTICATED)
+        peer.send_iax(IaxSubclass.HANGUP)
+        with pytest.raises(LocalProtocolError):
+            call.accept(Format.ULAW, peer.now)
+
+    def test_a_caller_that_asked_too_much_meanwhile_is_gone_for_good(self) -> None:
+        """64 answers are outstanding, so that ACCEPT ends the call: with no timers left over."""
+        peer, call = callee_in(State.AUTHENTICATED)
+        peer.acknowledges = False
+        for _ in range(64):
+            peer.put(replace(peer.frame(FrameType.IAX, IaxSubclass.LAGRQ), iseqno=1))
+            peer.oseqno += 1
+        call.accept(Format.ULAW, peer.now)
+        assert call.state is State.ENDED
+        peer.take()
+        before = len(peer.received)
+        peer.elapse(120)
+        assert len(peer.received) == before
+        assert peer.endpoint.next_timeout() is None
+        assert peer.endpoint.call_numbers_leaked == 0
+
+
+class TestOfferedFormats:
+    def new(
+        self, letters: str | None, media_format: int | None, capability: int | None
+    ) -> tuple[Format, ...]:
+        elements: list[tuple[int, str | tuple[int, int]]] = []
+        if letters is not None:
+            elements.append((ElementType.CODEC_PREFS, letters))
+        if media_format is not None:
+            elements.append((ElementType.FORMAT, (media_format, 4)))
+        if capability is not None:
+            elements.append((ElementType.CAPABILITY, (capability, 4)))
+        return offered_formats(InformationElements.of(*elements))
+
+    def test_preferences_first_then_the_format_then_the_rest(self) -> None:
+        capability = Format.ULAW | Format.ALAW | Format.GSM | Format.G722
+        ordered = self.new("ED", Format.G722, capability)
+        assert ordered == (Format.ALAW, Format.ULAW, Format.G722, Format.GSM)
+
+    def test_what_the_caller_cannot_is_not_offered(self) -> None:
+        assert self.new("EDC", Format.ULAW, Format.ALAW) == (Format.ALAW,)
+
+    def test_unknown_letters_are_passed_over(self) -> None:
+        assert self.new("L?E", None, Format.ALAW | Format.ULAW) == (Format.ALAW, Format.ULAW)
+
+    def test_a_format_alone_will_do(self) -> None:
+        assert self.new(None, Format.ULAW, None) == (Format.ULAW,)
+
+    def test_none_at_all(self) -> None:
+        assert self.new(None, None, None) == ()
+
+
+def test_reprs_show_neither_secret_nor_number() -> None:
+    user = User(USERNAME, (b"s3cr3t",))
+    assert "s3cr3t" not in repr(user)
+    peer, call = callee_in(State.UP)
+    assert "enc" not in repr(peer.told(IncomingCall)[0])
+    assert "77" not in repr(call).replace(str(call.id), "")
+
+
+def test_an_endpoint_without_users_takes_no_calls() -> None:
+    peer = Peer(Endpoint(entropy=Random(1).randbytes))
+    peer.put(peer.frame(FrameType.IAX, IaxSubclass.NEW, new_elements().encode()))
+    assert not peer.received
+    assert peer.endpoint.dropped["no calls are taken"] == 1
+
+
+def test_the_caller_hears_nothing_of_a_call_that_it_gave_up() -> None:
+    pair = Pair()
+    call = pair.place()
+    call.hang_up(pair.now)
+    pair.elapse(1)
+    assert [event.reason for event in pair.told(FAR, CallEnded)] == [EndReason.HANGUP]
