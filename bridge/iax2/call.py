@@ -374,8 +374,10 @@ class Call:
         self._advance(Input.REJECT if subclass == IaxSubclass.REJECT else Input.HANG_UP)
         self._timers.stop_all()
         elements = InformationElements.of((ElementType.CAUSECODE, (cause, 1)))
-        self._send(FrameType.IAX, subclass, elements.encode(), now=now, tag=_FINAL)
+        # However much is outstanding: a peer that still listens must learn that this is the end.
+        self._channel.send(FrameType.IAX, subclass, elements.encode(), now=now, tag=_FINAL)
         self._tell_end(reason)
+        self._services.reschedule(self)
 
     def _end(self, event: Input, reason: EndReason, now: float, cause: int | None = None) -> None:
         """End at once; the call stays a while to acknowledge what the peer sends again."""
