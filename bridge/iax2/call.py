@@ -200,16 +200,16 @@ class Call:
         if self._channel.peer_call_number == CALL_NUMBER_NONE:
             self._channel.learn_peer(frame, now)
             self._services.learn_peer(self)
-        match self._channel.sequence.order_of(frame.oseqno):
-            case Order.AHEAD:
-                self._receive_early(frame, now)
-            case Order.BEHIND:
-                self._channel.acknowledge(frame)
-            case Order.EXPECTED:
-                due: FullFrame | None = frame
-                while due is not None:
-                    self._receive_expected(due, now)
-                    due = self._channel.sequence.pop_held()
+        order = self._channel.sequence.order_of(frame.oseqno)
+        if order is Order.AHEAD:
+            self._receive_early(frame, now)
+        elif order is Order.BEHIND:
+            self._channel.acknowledge(frame)
+        else:
+            due: FullFrame | None = frame
+            while due is not None:
+                self._receive_expected(due, now)
+                due = self._channel.sequence.pop_held()
 
     def _receive_early(self, frame: FullFrame, now: float) -> None:
         """Keep a frame that overtook another, and ask for the one that is missing."""
@@ -307,8 +307,7 @@ class Call:
 
     def _on_acknowledged(self, arrived: Outstanding, now: float) -> None:
         if arrived.tag is _FINAL:
-            if (self.state, Input.RECEIVE_FINAL_ACK) in TRANSITIONS:
-                self._end(Input.RECEIVE_FINAL_ACK, EndReason.LOCAL, now)
+            self._end(Input.RECEIVE_FINAL_ACK, EndReason.LOCAL, now)
         elif arrived.tag is not None:
             self._services.emit(Acknowledged(self, arrived.tag))
 
@@ -342,10 +341,10 @@ class Call:
             case Timer.LAGRQ:
                 self._timers.start(Timer.LAGRQ, now + LAGRQ_INTERVAL_S)
                 self._send(FrameType.IAX, IaxSubclass.LAGRQ, now=now)
-            case Timer.SETUP:
-                self._hang_up(EndReason.NO_RESPONSE, now, Cause.NO_USER_RESPONSE)
             case Timer.LINGER:
                 self._services.forget(self, now)
+            case _:
+                self._hang_up(EndReason.NO_RESPONSE, now, Cause.NO_USER_RESPONSE)
 
     def _start_voice(self, media_format: Format, now: float) -> None:
         """Open the voice path and the call's regular queries."""

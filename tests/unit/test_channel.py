@@ -231,6 +231,37 @@ def test_what_is_no_frame_at_all_is_malformed(datagram: bytes) -> None:
     assert wire.channel.statistics.dropped_malformed == 1
 
 
+ENDINGS = frozenset({IaxSubclass.HANGUP})
+
+
+def test_an_ending_in_clear_is_taken_where_it_is_asked_for() -> None:
+    wire = Wire()
+    hangup = replace(PEER_FRAME, frame_type=FrameType.IAX, subclass=IaxSubclass.HANGUP)
+    assert wire.channel.open_clear(hangup.encode(), ENDINGS) == hangup
+    assert wire.channel.statistics.received_clear == 1
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        pytest.param(b"\x80\x4d", id="no frame"),
+        pytest.param(PEER_FRAME.encode(), id="no IAX frame"),
+        pytest.param(
+            replace(PEER_FRAME, frame_type=FrameType.IAX, subclass=IaxSubclass.PING).encode(),
+            id="another subclass",
+        ),
+        pytest.param(
+            replace(PEER_FRAME, frame_type=FrameType.IAX, subclass=5, oseqno=99).encode(),
+            id="another sequence",
+        ),
+    ],
+)
+def test_nothing_else_in_clear_is(datagram: bytes) -> None:
+    wire = Wire()
+    assert wire.channel.open_clear(datagram, ENDINGS) is None
+    assert wire.channel.statistics.received_clear == 0
+
+
 def test_no_voice_without_encryption() -> None:
     wire = Wire()
     with pytest.raises(LocalProtocolError):
