@@ -23,17 +23,39 @@ from bridge.iax2.events import (
     EndReason,
     Event,
     IncomingCall,
+    TextReceived,
     VoiceReceived,
 )
+from bridge.iax2.keys import KeyOrigin, KeyUse
+from bridge.iax2.peers import PeerEvent
+from bridge.iax2.qualify import Qualification, Qualifier, Reachability, ReachabilityChanged
+from bridge.iax2.registrar import (
+    Binding,
+    Registrant,
+    RegistrantMoved,
+    RegistrantRefused,
+    RegistrantSeen,
+)
+from bridge.iax2.registration import (
+    Registered,
+    Registration,
+    RegistrationChanged,
+    RegistrationProfile,
+    RegistrationSeen,
+)
+from bridge.iax2.rotation import CallKeys
+from bridge.iax2.services import FrameWatch
 from bridge.iax2.voice import VoicePath
 
 __all__ = [
     "Acknowledged",
     "Address",
+    "Binding",
     "Call",
     "CallAccepted",
     "CallAnswered",
     "CallEnded",
+    "CallKeys",
     "CallProfile",
     "CalleeCall",
     "Cause",
@@ -46,10 +68,28 @@ __all__ = [
     "Event",
     "Format",
     "FrameError",
+    "FrameWatch",
     "Iax2Error",
     "IncomingCall",
+    "KeyOrigin",
+    "KeyUse",
     "LocalProtocolError",
+    "PeerEvent",
+    "Qualification",
+    "Qualifier",
+    "Reachability",
+    "ReachabilityChanged",
+    "Registered",
+    "Registrant",
+    "RegistrantMoved",
+    "RegistrantRefused",
+    "RegistrantSeen",
+    "Registration",
+    "RegistrationChanged",
+    "RegistrationProfile",
+    "RegistrationSeen",
     "RemoteProtocolError",
+    "TextReceived",
     "Transmit",
     "User",
     "VoicePath",

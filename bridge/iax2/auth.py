@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from base64 import b64decode, urlsafe_b64encode
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from bridge.iax2.cipher import Entropy
@@ -16,12 +17,15 @@ Address = tuple[str, int] | tuple[str, int, int, int]
 
 TOKEN_LIFETIME_S: Final = 10
 CHALLENGES_REMEMBERED: Final = 65_536
+MEMORY_KEY_OCTETS: Final = 16
+MEMORY_HASH_OCTETS: Final = 8
+ISSUED_LIFETIME_S: Final = 60.0
+ISSUED_MAX: Final = 32_768
+"""As many as there are call numbers, each of which rests for as long."""
 
 _TOKEN_TIME_OCTETS: Final = 4
 _TOKEN_MAC_OCTETS: Final = 11
 _TIME_MASK: Final = 0xFFFFFFFF
-_MEMORY_KEY_OCTETS: Final = 16
-_MEMORY_HASH_OCTETS: Final = 8
 _CHALLENGE_OCTETS: Final = 16
 
 
@@ -46,11 +50,6 @@ def md5_result(challenge: bytes, secret: bytes) -> bytes:
 def equal(left: bytes, right: bytes) -> bool:
     """Compare in constant time."""
     return hmac.compare_digest(left, right)
-
-
-def new_challenge(entropy: Entropy) -> bytes:
-    """Return 128 random bits in hex; Asterisk's nine decimal digits repeat too soon."""
-    return entropy(_CHALLENGE_OCTETS).hex().encode()
 
 
 class CallTokens:
@@ -90,18 +89,59 @@ class ChallengeMemory:
 
     The answer to a replayed challenge is the key of an old call. Asterisk's challenges are decimals
     of at most nine digits, so that honest repeats happen too.
+
+    Args:
+        entropy: Makes the key of the hashes where none is given.
+        key: The key that `digests` were made with, of `MEMORY_KEY_OCTETS`.
+        digests: Those of earlier runs, oldest first.
+        remember: Is told each new hash, of `MEMORY_HASH_OCTETS`, for the runs to come.
     """
 
-    def __init__(self, entropy: Entropy) -> None:
-        self._key = entropy(_MEMORY_KEY_OCTETS)
-        self._seen: OrderedDict[bytes, None] = OrderedDict()
+    def __init__(
+        self,
+        entropy: Entropy,
+        *,
+        key: bytes | None = None,
+        digests: Iterable[bytes] = (),
+        remember: Callable[[bytes], None] = lambda _digest: None,
+    ) -> None:
+        self._key = key or entropy(MEMORY_KEY_OCTETS)
+        self._seen: OrderedDict[bytes, None] = OrderedDict.fromkeys(digests)
+        self._remember = remember
 
     def is_new(self, challenge: bytes) -> bool:
         """Remember a challenge; tell whether it was never seen before."""
-        digest = hashlib.blake2b(challenge, key=self._key, digest_size=_MEMORY_HASH_OCTETS).digest()
+        digest = hashlib.blake2b(challenge, key=self._key, digest_size=MEMORY_HASH_OCTETS).digest()
         if digest in self._seen:
             return False
         self._seen[digest] = None
         if len(self._seen) > CHALLENGES_REMEMBERED:
             self._seen.popitem(last=False)
+        self._remember(digest)
         return True
+
+
+class IssuedChallenges:
+    """Our own challenges of the last 60 s.
+
+    Whoever sends one back, in a call that we place, wants us to prove ourselves to ourselves.
+    """
+
+    def __init__(self) -> None:
+        self._issued: OrderedDict[bytes, float] = OrderedDict()
+
+    def issue(self, entropy: Entropy, now: float) -> bytes:
+        """Return a new challenge: 128 random bits in hex; Asterisk's nine digits repeat soon."""
+        challenge = entropy(_CHALLENGE_OCTETS).hex().encode()
+        while self._issued and self._is_past(next(iter(self._issued.values())), now):
+            self._issued.popitem(last=False)
+        self._issued[challenge] = now
+        return challenge
+
+    def holds(self, challenge: bytes, now: float) -> bool:
+        """Tell whether a challenge is one of ours."""
+        issued_at = self._issued.get(challenge)
+        return issued_at is not None and now - issued_at <= ISSUED_LIFETIME_S
+
+    def _is_past(self, issued_at: float, now: float) -> bool:
+        return now - issued_at > ISSUED_LIFETIME_S or len(self._issued) >= ISSUED_MAX

@@ -8,11 +8,8 @@ sequence, look its input up in the table of states, act, acknowledge it.
 """
 
 from collections.abc import Callable, Mapping
-from itertools import count
 from typing import Any, ClassVar, Final
 
-from bridge.iax2.auth import Address
-from bridge.iax2.channel import ChannelStatistics, FrameChannel
 from bridge.iax2.cipher import KEY_OCTETS
 from bridge.iax2.constants import (
     CALL_NUMBER_NONE,
@@ -34,18 +31,25 @@ from bridge.iax2.events import (
     ControlReceived,
     DigitReceived,
     EndReason,
+    TextReceived,
     VoiceReceived,
 )
 from bridge.iax2.frames import FullFrame
 from bridge.iax2.inputs import input_of, is_unsequenced
+from bridge.iax2.leg import CallLeg
 from bridge.iax2.queries import reply_to_query
-from bridge.iax2.reliability import Order, Outstanding
-from bridge.iax2.services import CallServices
-from bridge.iax2.states import HANDSHAKE, TRANSITIONS, Input, State
-from bridge.iax2.timers import LAGRQ_INTERVAL_S, LINGER_S, PING_INTERVAL_S, Timer, Timers
-from bridge.iax2.voice import VoicePath
+from bridge.iax2.reliability import Outstanding
+from bridge.iax2.reports import ReceptionReport
+from bridge.iax2.rotation import ROTATION, rotate, schedule_rotation
+from bridge.iax2.states import HANDSHAKE, OVER, TRANSITIONS, Input
+from bridge.iax2.timers import (
+    LAGRQ_INTERVAL_S,
+    LINGER_S,
+    PING_INTERVAL_S,
+    PROBE_INTERVAL_S,
+    Timer,
+)
 
-_call_ids = count(1)
 _FINAL: Final = object()
 """Tag of the HANGUP or REJECT whose acknowledgement ends a call."""
 
@@ -53,56 +57,8 @@ Handler = Callable[[Any, FullFrame, float], None]
 """A method that acts on one input: (call, frame, now)."""
 
 
-class Call:
-    """A call leg; made by an Endpoint alone.
-
-    Attributes:
-        id: Identifies the call in logs; says nothing about who calls whom.
-        state: Where the leg stands.
-        voice: The fast path for audio, from ACCEPT on.
-    """
-
-    def __init__(self, services: CallServices, call_number: int, address: Address) -> None:
-        self.id = next(_call_ids)
-        self.state = State.INITIAL
-        self.voice: VoicePath | None = None
-        self._services = services
-        self._channel = FrameChannel(call_number, address, services.transmit)
-        self._timers = Timers()
-        self._end_told = False
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id} {self.state.name}>"
-
-    @property
-    def call_number(self) -> int:
-        """Our call number."""
-        return self._channel.call_number
-
-    @property
-    def peer_call_number(self) -> int:
-        """The peer's call number, 0 while unknown."""
-        return self._channel.peer_call_number
-
-    @property
-    def address(self) -> Address:
-        """The peer's address."""
-        return self._channel.address
-
-    @property
-    def is_encrypted(self) -> bool:
-        """Whether every frame is encrypted now, both ways."""
-        return self._channel.keys is not None
-
-    @property
-    def rtt_s(self) -> float | None:
-        """The smoothed round-trip time, None until measured."""
-        return self._channel.sequence.rtt_s
-
-    @property
-    def statistics(self) -> ChannelStatistics:
-        """What was seen of full frames."""
-        return self._channel.statistics
+class Call(CallLeg):
+    """A call leg; made by an Endpoint alone."""
 
     def send_digit(self, digit: str, now: float, tag: object = None) -> None:
         """Send one of 0-9, *, #, A-D as the end of a DTMF digit.
@@ -132,6 +88,16 @@ class Call:
         """
         self._send_signal(FrameType.CONTROL, subclass, now, tag)
 
+    def send_text(self, text: bytes, now: float, tag: object = None) -> None:
+        """Send a TEXT frame; one of up to seven octets looks as a digit does on the wire.
+
+        Raises:
+            LocalProtocolError: the call is not accepted.
+
+        Source: RFC 5456 section 8.2 (TEXT); the NUL behind it is Asterisk's.
+        """
+        self._send_signal(FrameType.TEXT, 0, now, tag, text + b"\0")
+
     def send_voice(self, payload: bytes, timestamp_ms: int, now: float) -> None:
         """Send 20 ms of voice, in a full or a mini frame as the timestamp asks.
 
@@ -155,10 +121,17 @@ class Call:
         if (self.state, Input.HANG_UP) in TRANSITIONS:
             self._hang_up(EndReason.LOCAL, now, cause)
 
+    def supersede(self, now: float) -> None:
+        """End a call whose number the peer has proven to use for another one."""
+        if (self.state, Input.GIVE_UP) in TRANSITIONS:
+            self._end(Input.GIVE_UP, EndReason.RESTARTED, now)
+
     def receive(self, datagram: bytes, now: float) -> None:
         """Take a full frame addressed to this call, encrypted or not."""
         frame = self._open(datagram, now)
         if frame is not None:
+            if self._services.watch is not None:
+                self._services.watch.received(frame, self.address, encrypted=self.is_encrypted)
             if frame.source_call_number != CALL_NUMBER_STATELESS:
                 self._settle(frame.iseqno, now)
             self._receive(frame, now)
@@ -188,10 +161,23 @@ class Call:
         self._services.reschedule(self)
 
     def _open(self, datagram: bytes, now: float) -> FullFrame | None:
+        ends_in_clear = self.statistics.ends_in_clear
         frame = self._channel.open(datagram, now)
-        if self.voice is not None and self._channel.keys is not None:
-            self.voice.opener = self._channel.keys.current
+        if self.statistics.ends_in_clear > ends_in_clear:
+            self._probe(now)
+        keys, voice = self._channel.keys, self.voice
+        if voice is not None and keys is not None and voice.opener is not keys.current:
+            voice.use_keys(keys, now)
         return frame
+
+    def _probe(self, now: float) -> None:
+        """Ask the peer itself whether the call is over, as somebody said in clear.
+
+        One PING in ten seconds: nobody makes us send more of them.
+        """
+        if Timer.PING in self._timers and now >= self._probe_at:
+            self._probe_at = now + PROBE_INTERVAL_S
+            self._timers.start(Timer.PING, now)
 
     def _receive(self, frame: FullFrame, now: float) -> None:
         if is_unsequenced(frame):
@@ -199,36 +185,12 @@ class Call:
             return
         if self._channel.peer_call_number == CALL_NUMBER_NONE:
             self._channel.learn_peer(frame, now)
-            self._services.learn_peer(self)
-        order = self._channel.sequence.order_of(frame.oseqno)
-        if order is Order.AHEAD:
-            self._receive_early(frame, now)
-        elif order is Order.BEHIND:
-            self._channel.acknowledge(frame)
-        else:
-            due: FullFrame | None = frame
-            while due is not None:
-                self._receive_expected(due, now)
-                due = self._channel.sequence.pop_held()
-
-    def _receive_early(self, frame: FullFrame, now: float) -> None:
-        """Keep a frame that overtook another, and ask for the one that is missing."""
-        self.statistics.out_of_order += 1
-        if self.is_encrypted:
-            self._channel.sequence.hold(frame)
-        if self._channel.sequence.may_send_vnak(now):
-            self._channel.send_unsequenced(IaxSubclass.VNAK, now)
-
-    def _receive_expected(self, frame: FullFrame, now: float) -> None:
-        self._channel.sequence.accept()
-        self._act(frame, now)
-        if self._channel.sequence.acknowledgement_owed:
-            self._channel.acknowledge(frame)
+        for due in self._channel.deliver(frame, now):
+            self._act(due, now)
 
     def _receive_unsequenced(self, frame: FullFrame, now: float) -> None:
         if frame.subclass == IaxSubclass.VNAK:
-            for waiting in self._channel.sequence.answer_vnak(frame.iseqno, now):
-                self._channel.retransmit(waiting)
+            self._channel.answer_vnak(frame, now)
         elif frame.subclass != IaxSubclass.ACK:
             self._act(frame, now)
 
@@ -242,7 +204,7 @@ class Call:
                 self.statistics.dropped_malformed += 1
             return
         self.statistics.dropped_illegal += 1
-        if self.state is State.ENDED and not (self.is_encrypted or is_unsequenced(frame)):
+        if self.state in OVER and not (self.is_encrypted or is_unsequenced(frame)):
             # The peer is still setting up a call that we gave up before we knew its number. An
             # INVAL is never answered with INVAL: two such ends would go on for ever.
             self._channel.send_unsequenced(IaxSubclass.INVAL, now)
@@ -267,6 +229,8 @@ class Call:
                 self._services.emit(DigitReceived(self, chr(frame.subclass)))
             case FrameType.CONTROL:
                 self._services.emit(ControlReceived(self, frame.subclass))
+            case FrameType.TEXT:
+                self._services.emit(TextReceived(self, frame.data.rstrip(b"\0")))
 
     def _on_voice(self, frame: FullFrame, now: float) -> None:
         voice = self.voice
@@ -280,10 +244,18 @@ class Call:
         if key is None or len(key) != KEY_OCTETS or self._channel.keys is None:
             raise FrameError("RTKEY carries no key of 16 octets")
         self._channel.keys.announce(key)
+        if self.voice is not None:
+            self.voice.use_keys(self._channel.keys, now)
         # A full frame must prove the new key before voice under it is played: ask for one.
         self._send(FrameType.IAX, IaxSubclass.PING, now=now)
 
     def _on_query(self, frame: FullFrame, now: float) -> None:
+        match frame.subclass:
+            case IaxSubclass.PONG:
+                report = ReceptionReport.read(parse_elements_untrusted(frame.data))
+                self.far_reception = report or self.far_reception
+            case IaxSubclass.LAGRP:
+                self.lag_s = self._channel.since_s(frame.timestamp_ms, now)
         reply = reply_to_query(frame, self.voice)
         if reply is not None:
             timestamp_ms = frame.timestamp_ms if reply.echoes else None
@@ -308,13 +280,17 @@ class Call:
     def _on_acknowledged(self, arrived: Outstanding, now: float) -> None:
         if arrived.tag is _FINAL:
             self._end(Input.RECEIVE_FINAL_ACK, EndReason.LOCAL, now)
+        elif arrived.tag is ROTATION:
+            schedule_rotation(self._timers, self._rekey_s, now)
         elif arrived.tag is not None:
             self._services.emit(Acknowledged(self, arrived.tag))
 
-    def _send_signal(self, frame_type: FrameType, subclass: int, now: float, tag: object) -> None:
+    def _send_signal(
+        self, frame_type: FrameType, subclass: int, now: float, tag: object, data: bytes = b""
+    ) -> None:
         if (self.state, Input.SEND_SIGNAL) not in TRANSITIONS:
             raise LocalProtocolError(f"no signal in state {self.state.name}")
-        self._send(frame_type, subclass, now=now, tag=tag)
+        self._send(frame_type, subclass, data, now=now, tag=tag)
 
     def _send(
         self,
@@ -341,6 +317,8 @@ class Call:
             case Timer.LAGRQ:
                 self._timers.start(Timer.LAGRQ, now + LAGRQ_INTERVAL_S)
                 self._send(FrameType.IAX, IaxSubclass.LAGRQ, now=now)
+            case Timer.REKEY:
+                rotate(self._channel, self.voice, self._services, now)
             case Timer.LINGER:
                 self._services.forget(self, now)
             case _:
@@ -349,8 +327,10 @@ class Call:
     def _start_voice(self, media_format: Format, now: float) -> None:
         """Open the voice path and the call's regular queries."""
         self.voice = self._channel.voice_path(media_format)
+        self._services.route_voice(self, now)
         self._timers.start(Timer.PING, now + PING_INTERVAL_S)
         self._timers.start(Timer.LAGRQ, now + LAGRQ_INTERVAL_S)
+        schedule_rotation(self._timers, self._rekey_s, now)
 
     def _advance(self, event: Input) -> None:
         """Move the state; the one place that assigns it.
@@ -364,15 +344,16 @@ class Call:
             raise LocalProtocolError(f"{event.name} in state {self.state.name}") from None
 
     def _hang_up(
-        self, reason: EndReason, now: float, cause: int, *, subclass: int = IaxSubclass.HANGUP
+        self, reason: EndReason, now: float, cause: int, event: Input = Input.HANG_UP
     ) -> None:
         """Tell the peer, tell the driver, and wait for the peer's acknowledgement."""
         if self.peer_call_number == CALL_NUMBER_NONE:
             self._end(Input.GIVE_UP, reason, now)
             return
-        self._advance(Input.REJECT if subclass == IaxSubclass.REJECT else Input.HANG_UP)
+        self._advance(event)
         self._timers.stop_all()
         elements = InformationElements.of((ElementType.CAUSECODE, (cause, 1)))
+        subclass = IaxSubclass.REJECT if event is Input.REJECT else IaxSubclass.HANGUP
         # However much is outstanding: a peer that still listens must learn that this is the end.
         self._channel.send(FrameType.IAX, subclass, elements.encode(), now=now, tag=_FINAL)
         self._tell_end(reason)

@@ -3,23 +3,32 @@
 Owns call numbers, sequence, timestamps and keys. Knows nothing of states or handshakes.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeGuard
 
 from bridge.iax2.auth import Address
 from bridge.iax2.cipher import Opener, Sealer
 from bridge.iax2.clock import TIMESTAMP_MODULUS, ReceiveClock
-from bridge.iax2.constants import CALL_NUMBER_NONE, Format, FrameType, IaxSubclass
+from bridge.iax2.constants import (
+    CALL_NUMBER_NONE,
+    ElementType,
+    Format,
+    FrameType,
+    IaxSubclass,
+)
+from bridge.iax2.elements import InformationElements
 from bridge.iax2.errors import FrameError, LocalProtocolError
 from bridge.iax2.frames import FullFrame, parse_frame_untrusted
 from bridge.iax2.inputs import is_unsequenced
-from bridge.iax2.keys import ReceiveKeys
+from bridge.iax2.keys import KeyOrigin, KeyUse, ReceiveKeys
 from bridge.iax2.plausibility import is_echo, is_plausible
 from bridge.iax2.reliability import Order, Outstanding, ReliableSequence
+from bridge.iax2.services import FrameWatch
 from bridge.iax2.voice import VoicePath
 
 _IAX_SUBCLASSES: Final = frozenset(IaxSubclass)
+_ENDS: Final = frozenset({IaxSubclass.HANGUP, IaxSubclass.REJECT, IaxSubclass.INVAL})
 
 
 @dataclass(slots=True)
@@ -34,6 +43,7 @@ class ChannelStatistics:
     repeated_challenges: int = 0
     out_of_order: int = 0
     dropped_clear: int = 0
+    ends_in_clear: int = 0
     accepted_in_clear: int = 0
     dropped_implausible: int = 0
     dropped_malformed: int = 0
@@ -47,11 +57,17 @@ class FrameChannel:
         peer_call_number: The peer's, 0 until its first frame told it.
         sequence: What is numbered, acknowledged and sent again.
         clock: The peer's timestamps.
+        sealer, sending: Our key, and whence it is; None while the call is in clear.
+        keys: The peer's; None while the call is in clear.
         statistics: What was seen.
     """
 
     def __init__(
-        self, call_number: int, address: Address, transmit: Callable[[bytes, Address], None]
+        self,
+        call_number: int,
+        address: Address,
+        transmit: Callable[[bytes, Address], None],
+        watch: FrameWatch | None = None,
     ) -> None:
         self.call_number = call_number
         self.address = address
@@ -60,8 +76,10 @@ class FrameChannel:
         self.clock = ReceiveClock()
         self.statistics = ChannelStatistics()
         self.sealer: Sealer | None = None
+        self.sending: KeyUse | None = None
         self.keys: ReceiveKeys | None = None
         self._transmit = transmit
+        self._watch = watch
         self._started_at = 0.0
         self._last_timestamp_ms = 0
 
@@ -76,10 +94,24 @@ class FrameChannel:
         self.peer_call_number = frame.source_call_number
         self.clock.set(frame.timestamp_ms, now)
 
-    def encrypt_with(self, sealer: Sealer, opener: Opener) -> None:
+    def encrypt_with(self, sealer: Sealer, opener: Opener, now: float) -> None:
         """Encrypt from now on everything that is sent, and believe nothing else received."""
         self.sealer = sealer
-        self.keys = ReceiveKeys(opener)
+        self.sending = KeyUse(KeyOrigin.HANDSHAKE, now)
+        self.keys = ReceiveKeys(opener, now)
+
+    def rotate(self, key: bytes, sealer: Sealer, now: float, tag: object) -> None:
+        """Announce a key under the one before, and encrypt with it from the next frame on.
+
+        What waits for its acknowledgement keeps its key, and so does this RTKEY. The peer may use
+        the new key for reading before we know, so nothing may be sent under the old one any more.
+
+        Source: Asterisk chan_iax2, iax2_key_rotate(); not in RFC 5456.
+        """
+        data = InformationElements.of((ElementType.CHALLENGE, key)).encode()
+        self.send(FrameType.IAX, IaxSubclass.RTKEY, data, now=now, tag=tag)
+        self.sealer = sealer
+        self.sending = KeyUse(KeyOrigin.OURS, now)
 
     def voice_path(self, media_format: Format) -> VoicePath:
         """Return the path for this call's voice, under its keys and on its clocks.
@@ -153,7 +185,7 @@ class FrameChannel:
         """Return the frame of a datagram where it is believed, else None: counted."""
         if self.keys is None:
             return self._open_clear(datagram)
-        frame = self.keys.open(datagram, lambda frame: self.judges_plausible(frame, now))
+        frame = self.keys.open(datagram, lambda frame: self.judges_plausible(frame, now), now)
         if frame is None:
             self._count_unbelieved(datagram)
             return None
@@ -161,6 +193,43 @@ class FrameChannel:
         if self._is_fresh(frame):
             self._follow(frame, now)
         return frame
+
+    def since_s(self, timestamp_ms: int, now: float) -> float:
+        """Return how long ago, in seconds, we wrote a timestamp that a peer echoes."""
+        return (self._elapsed_ms(now) - timestamp_ms) % TIMESTAMP_MODULUS / 1000
+
+    def deliver(self, frame: FullFrame, now: float) -> Iterator[FullFrame]:
+        """Yield what is due in the sequence: the frame, and those that were held behind it.
+
+        What was yielded is acknowledged when the next one is asked for, unless the receiver has
+        sent a frame meanwhile, which does that as well.
+        """
+        order = self.sequence.order_of(frame.oseqno)
+        if order is Order.AHEAD:
+            self._take_early(frame, now)
+        elif order is Order.BEHIND:
+            self.acknowledge(frame)
+        else:
+            due: FullFrame | None = frame
+            while due is not None:
+                self.sequence.accept()
+                yield due
+                if self.sequence.acknowledgement_owed:
+                    self.acknowledge(due)
+                due = self.sequence.pop_held()
+
+    def answer_vnak(self, vnak: FullFrame, now: float) -> None:
+        """Send again what a peer misses."""
+        for waiting in self.sequence.answer_vnak(vnak.iseqno, now):
+            self.retransmit(waiting)
+
+    def _take_early(self, frame: FullFrame, now: float) -> None:
+        """Keep a frame that overtook another, and ask for the one that is missing."""
+        self.statistics.out_of_order += 1
+        if self.keys is not None:
+            self.sequence.hold(frame)
+        if self.sequence.may_send_vnak(now):
+            self.send_unsequenced(IaxSubclass.VNAK, now)
 
     def _is_fresh(self, frame: FullFrame) -> bool:
         """Tell a frame that left the peer just now from late, repeated and replayed ones."""
@@ -218,6 +287,7 @@ class FrameChannel:
         else:
             self.statistics.dropped_clear += 1
             self.statistics.accepted_in_clear += frame.subclass == IaxSubclass.ACCEPT
+            self.statistics.ends_in_clear += frame.subclass in _ENDS
 
     def _looks_clear(self, frame: object) -> TypeGuard[FullFrame]:
         return (
@@ -242,6 +312,8 @@ class FrameChannel:
         )
 
     def _put(self, frame: FullFrame, sealer: Sealer | None) -> None:
+        if self._watch is not None:
+            self._watch.sent(frame, self.address, encrypted=sealer is not None)
         if sealer is None:
             self.statistics.sent_clear += 1
             self._transmit(frame.encode(), self.address)
@@ -251,9 +323,12 @@ class FrameChannel:
 
     def _next_timestamp_ms(self, now: float) -> int:
         """Return a timestamp that no earlier frame of ours carried."""
-        elapsed_ms = int((now - self._started_at) * 1000) % TIMESTAMP_MODULUS
+        elapsed_ms = self._elapsed_ms(now)
         ahead_ms = (elapsed_ms - self._last_timestamp_ms) % TIMESTAMP_MODULUS
         if ahead_ms == 0 or ahead_ms > TIMESTAMP_MODULUS // 2:
             elapsed_ms = (self._last_timestamp_ms + 1) % TIMESTAMP_MODULUS
         self._last_timestamp_ms = elapsed_ms
         return elapsed_ms
+
+    def _elapsed_ms(self, now: float) -> int:
+        return int((now - self._started_at) * 1000) % TIMESTAMP_MODULUS

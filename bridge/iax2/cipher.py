@@ -28,6 +28,8 @@ Entropy = Callable[[int], bytes]
 
 KEY_OCTETS: Final = 16
 BLOCK_OCTETS: Final = 16
+RESERVE_OCTETS: Final = 4096
+"""Padding of some hundred frames: a call of the system for each costs as much as its AES."""
 FULL_CLEAR_OCTETS: Final = 4
 MINI_CLEAR_OCTETS: Final = 2
 
@@ -38,12 +40,39 @@ _NIBBLE: Final = 0x0F
 _RANDOM_BITS: Final = 0xF0
 
 
-class Sealer:
-    """Encrypts the frames of one direction of one call under one key."""
+class Reserve:
+    """Random octets for padding, fetched from the system many at a time; none is given twice."""
 
-    __slots__ = ("_chain_octet", "_entropy", "_update")
+    __slots__ = ("_at", "_entropy", "_octets")
+
+    def __init__(self, entropy: Entropy = os.urandom) -> None:
+        self._entropy = entropy
+        self._octets = b""
+        self._at = 0
+
+    def take(self, octets: int) -> bytes:
+        """Return that many octets, at most RESERVE_OCTETS."""
+        start = self._at
+        self._at = end = start + octets
+        if end > len(self._octets):
+            self._octets = self._entropy(RESERVE_OCTETS)
+            start, self._at = 0, octets
+            end = octets
+        return self._octets[start:end]
+
+
+class Sealer:
+    """Encrypts the frames of one direction of one call under one key.
+
+    Attributes:
+        key: For a compiled fast path, which keeps a context of its own in `compiled`.
+    """
+
+    __slots__ = ("_chain_octet", "_entropy", "_update", "compiled", "key")
 
     def __init__(self, key: bytes, entropy: Entropy = os.urandom) -> None:
+        self.key = key
+        self.compiled: object = None
         self._update = Cipher(AES(key), CBC(_ZERO_IV)).encryptor().update
         self._entropy = entropy
         self._chain_octet = 0
@@ -65,7 +94,8 @@ class Sealer:
         extra_octets = -len(body) & _NIBBLE
         padding = bytearray(self._entropy(BLOCK_OCTETS + extra_octets))
         padding[_LAST] = (padding[_LAST] & _RANDOM_BITS | extra_octets) ^ self._chain_octet
-        encrypted = self._update(padding + body)
+        padding += body
+        encrypted = self._update(padding)
         self._chain_octet = encrypted[-1]
         return encrypted
 
@@ -74,11 +104,16 @@ class Opener:
     """Decrypts the frames of one direction of one call under one key.
 
     There is no MAC: nearly any garbage decrypts. Plausibility is judged by the caller.
+
+    Attributes:
+        key: For a compiled fast path, which keeps a context of its own in `compiled`.
     """
 
-    __slots__ = ("_chain_octet", "_update")
+    __slots__ = ("_chain_octet", "_update", "compiled", "key")
 
     def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.compiled: object = None
         self._update = Cipher(AES(key), CBC(_ZERO_IV)).decryptor().update
         self._chain_octet = 0
 

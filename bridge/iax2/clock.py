@@ -55,7 +55,8 @@ class ReceiveClock:
 
     def unwrap(self, mini_timestamp_ms: int, now: float) -> tuple[int, int]:
         """Return the 32-bit timestamp nearest to its time, and its deviation in ms."""
-        expected_ms = self.expected_ms(now)
+        offset_ms = self._offset_ms
+        expected_ms = 0 if offset_ms is None else int(now * 1000 + offset_ms)
         deviation_ms = (mini_timestamp_ms - expected_ms + _HALF_MINI) % MINI_MODULUS - _HALF_MINI
         return (expected_ms + deviation_ms) % TIMESTAMP_MODULUS, deviation_ms
 

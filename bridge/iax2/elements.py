@@ -9,6 +9,9 @@ from bridge.iax2.errors import FrameError, LocalProtocolError
 
 _HEADER_OCTETS: Final = 2
 _LENGTH_MAX_OCTETS: Final = 255
+_FORMAT_BITS: Final = 64
+WIDE_FORMATS_OCTETS: Final = 9
+"""Of FORMAT2 and CAPABILITY2: a number so wide has a version octet of 0 before its 64 bits."""
 BLOCK_MAX_OCTETS: Final = 1024
 """Asterisk's limit for all elements of a frame."""
 
@@ -64,6 +67,14 @@ class InformationElements:
         if value is None or len(value) != width_octets:
             return None
         return int.from_bytes(value, "big")
+
+    def formats(self, wide: ElementType, narrow: ElementType) -> int | None:
+        """Return media formats as bits: of FORMAT2 or CAPABILITY2, else of what they widen.
+
+        Source: Asterisk's elements 55 and 56, a version octet of 0 and 64 bits.
+        """
+        bits = self.uint(wide, WIDE_FORMATS_OCTETS)
+        return bits if bits is not None and not bits >> _FORMAT_BITS else self.uint(narrow, 4)
 
 
 def parse_elements_untrusted(data: bytes) -> InformationElements:

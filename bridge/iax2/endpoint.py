@@ -9,16 +9,17 @@ A source that has not proven its address by a call token costs no state here.
 import os
 from collections import Counter, deque
 from collections.abc import Iterable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Final, NamedTuple
 
-from bridge.iax2.auth import Address, CallTokens
+from bridge.iax2.admission import Admission
+from bridge.iax2.auth import Address, CallTokens, IssuedChallenges
 from bridge.iax2.call import Call
 from bridge.iax2.call_numbers import CallNumbers
-from bridge.iax2.callee import CalleeCall, User
+from bridge.iax2.callee import CalleeCall, NewIdentity, User
 from bridge.iax2.caller import CallerCall, CallProfile
-from bridge.iax2.cipher import Entropy
+from bridge.iax2.cipher import Entropy, Reserve
 from bridge.iax2.constants import (
     CALL_NUMBER_NONE,
     CALL_NUMBER_STATELESS,
@@ -32,11 +33,15 @@ from bridge.iax2.elements import InformationElements, parse_elements_untrusted
 from bridge.iax2.errors import FrameError, LocalProtocolError
 from bridge.iax2.events import Event
 from bridge.iax2.frames import FULL_HEADER_OCTETS, FullFrame, parse_frame_untrusted
-from bridge.iax2.states import State
+from bridge.iax2.peers import Peers
+from bridge.iax2.registrar import Registrant
+from bridge.iax2.services import FrameWatch, Timed
+from bridge.iax2.states import OVER
 
-UNAUTHENTICATED_PER_SOURCE_MAX: Final = 8
-UNAUTHENTICATED_MAX: Final = 512
 CALLS_MAX: Final = 4096
+DEADLINES_MIN: Final = 64
+DEADLINES_PER_CALL: Final = 4
+"""How many deadlines wait at most, those that moved since included; the least for few calls."""
 
 _AMPLIFICATION_NUMERATOR: Final = 3
 _AMPLIFICATION_DENOMINATOR: Final = 2
@@ -55,30 +60,54 @@ class Endpoint:
 
     Args:
         users: Peers that may call us; none by default.
+        registrants: Peers that may register with us; none by default.
         entropy: Source of all randomness; the system's unless a test seeds it.
+        watch: Is shown every full frame of the calls.
 
     Attributes:
+        issued: Our own challenges, which we never answer.
         dropped: Counts of datagrams that belong to no call, by reason.
+        peers: What is kept up with peers beside calls; its events are polled there.
     """
 
-    def __init__(self, users: Iterable[User] = (), entropy: Entropy = os.urandom) -> None:
+    def __init__(
+        self,
+        users: Iterable[User] = (),
+        entropy: Entropy = os.urandom,
+        registrants: Iterable[Registrant] = (),
+        watch: FrameWatch | None = None,
+    ) -> None:
         self.entropy = entropy
+        self.watch = watch
+        self.padding: Entropy = Reserve(entropy).take
+        self.issued = IssuedChallenges()
         self.dropped: Counter[str] = Counter()
         self._users = {user.username: user for user in users}
+        self._secrets_tried = max((len(user.secrets) for user in self._users.values()), default=0)
         self._tokens = CallTokens(entropy)
         self._numbers = CallNumbers(entropy)
         self._calls: dict[int, Call] = {}
         self._by_peer: dict[tuple[Address, int], Call] = {}
+        self._by_new: dict[NewIdentity, CalleeCall] = {}
+        self._admission = Admission()
         self._transmits: deque[Transmit] = deque()
         self._events: deque[Event] = deque()
-        self._deadlines: list[tuple[float, int, Call]] = []
-        self._scheduled: dict[Call, float] = {}
+        self._deadlines: list[tuple[float, int, Timed]] = []
+        self._scheduled: dict[Timed, float] = {}
         self._order = count()
+        self.peers = Peers(
+            registrants,
+            entropy=entropy,
+            issued=self.issued,
+            numbers=self._numbers,
+            transmit=self.transmit,
+            reschedule=self.reschedule,
+        )
 
     @property
     def live_calls(self) -> int:
         """How many calls are not over; those that linger for late frames do not count."""
-        return sum(call.state is not State.ENDED for call in self._calls.values())
+        return sum(call.state not in OVER for call in self._calls.values())
 
     @property
     def call_numbers_taken(self) -> int:
@@ -87,8 +116,8 @@ class Endpoint:
 
     @property
     def call_numbers_leaked(self) -> int:
-        """How many local call numbers belong to no call that is still known: always none."""
-        return self._numbers.in_use - len(self._calls)
+        """How many local call numbers belong to nothing that is still known: always none."""
+        return self._numbers.in_use - len(self._calls) - len(self.peers)
 
     def place_call(self, profile: CallProfile, address: Address, now: float) -> Call:
         """Start a call; how it goes is told by events.
@@ -112,18 +141,18 @@ class Endpoint:
             self.dropped["malformed"] += 1
 
     def handle_timeout(self, now: float) -> None:
-        """Serve every call whose deadline has come."""
+        """Serve everything whose deadline has come."""
         while self._deadlines and self._deadlines[0][0] <= now:
-            deadline, _, call = heappop(self._deadlines)
-            if self._scheduled.get(call) == deadline:
-                del self._scheduled[call]
-                call.handle_timeout(now)
+            deadline, _, waiting = heappop(self._deadlines)
+            if self._scheduled.get(waiting) == deadline:
+                del self._scheduled[waiting]
+                waiting.handle_timeout(now)
 
     def next_timeout(self) -> float | None:
         """Return when `handle_timeout` is due, None where nothing waits."""
         while self._deadlines:
-            deadline, _, call = self._deadlines[0]
-            if self._scheduled.get(call) == deadline:
+            deadline, _, waiting = self._deadlines[0]
+            if self._scheduled.get(waiting) == deadline:
                 return deadline
             heappop(self._deadlines)
         return None
@@ -144,18 +173,30 @@ class Endpoint:
         """Queue an event (for calls)."""
         self._events.append(event)
 
-    def reschedule(self, call: Call) -> None:
-        """Take a call's next deadline into the order (for calls)."""
-        deadline = call.next_deadline()
+    def reschedule(self, waiting: Timed) -> None:
+        """Take the next deadline of a call or dialog into the order (for these)."""
+        deadline = waiting.next_deadline()
         if deadline is None:
-            self._scheduled.pop(call, None)
-        elif self._scheduled.get(call) != deadline:
-            self._scheduled[call] = deadline
-            heappush(self._deadlines, (deadline, next(self._order), call))
+            self._scheduled.pop(waiting, None)
+        elif self._scheduled.get(waiting) != deadline:
+            self._scheduled[waiting] = deadline
+            heappush(self._deadlines, (deadline, next(self._order), waiting))
+            if len(self._deadlines) > DEADLINES_MIN + DEADLINES_PER_CALL * len(self._scheduled):
+                self._sweep_deadlines()
 
-    def learn_peer(self, call: Call) -> None:
-        """Route a peer's frames by its call number (for calls)."""
-        self._by_peer[call.address, call.peer_call_number] = call
+    def authenticated(self, call: Call) -> None:
+        """Take note that a caller has proven its secret (for calls)."""
+        self._admission.prove(call.address)
+
+    def route_voice(self, call: Call, now: float) -> None:
+        """Route mini frames by the peer's call number, which its secret has proven (for calls).
+
+        An earlier call of that number is over: its peer has started anew.
+        """
+        peer = (call.address, call.peer_call_number)
+        earlier, self._by_peer[peer] = self._by_peer.get(peer), call
+        if earlier is not None:
+            earlier.supersede(now)
 
     def forget(self, call: Call, now: float) -> None:
         """Release a call that is over (for calls)."""
@@ -163,6 +204,9 @@ class Endpoint:
         peer = (call.address, call.peer_call_number)
         if self._by_peer.get(peer) is call:
             del self._by_peer[peer]
+        if isinstance(call, CalleeCall):
+            del self._by_new[call.identity]
+            self._admission.leave(call.address, proven=call.is_authenticated)
         self._numbers.release(call.call_number, now)
 
     def _receive_full(self, data: bytes, address: Address, now: float) -> None:
@@ -174,7 +218,10 @@ class Endpoint:
             self._receive_out_of_call(data, address, now)
             return
         call = self._calls.get(destination)
-        if call is None or call.address != address:
+        if call is None:
+            if not self.peers.receive(data, destination, address, now):
+                self.dropped["no such call"] += 1
+        elif call.address != address:
             self.dropped["no such call"] += 1
         elif source not in (call.peer_call_number, CALL_NUMBER_STATELESS) and (
             call.peer_call_number != CALL_NUMBER_NONE
@@ -194,11 +241,11 @@ class Endpoint:
         frame = parse_frame_untrusted(data)
         if not isinstance(frame, FullFrame) or frame.frame_type != FrameType.IAX:
             raise FrameError("no IAX frame outside a call")
-        if (address, frame.source_call_number) in self._by_peer:
-            return  # a NEW sent again: the reply to it is sent again by its own timer
         match frame.subclass:
             case IaxSubclass.NEW:
                 self._receive_new(frame, len(data), address, now)
+            case IaxSubclass.REGREQ | IaxSubclass.REGREL:
+                self._receive_registration(frame, len(data), address, now)
             case IaxSubclass.POKE:
                 self._reply(frame, IaxSubclass.PONG, InformationElements(), len(data), address)
             case _:
@@ -209,46 +256,68 @@ class Endpoint:
         token = elements.get(ElementType.CALLTOKEN) or b""
         if not self._users:
             self.dropped["no calls are taken"] += 1
-        elif not token:
-            reply = InformationElements.of(
-                (ElementType.CALLTOKEN, self._tokens.issue(address, now))
-            )
-            self._reply(frame, IaxSubclass.CALLTOKEN, reply, octets, address)
-        elif not self._tokens.verify(token, address, now):
-            self.dropped["invalid call token"] += 1
+        elif not self._has_token(frame, elements, octets, address, now):
+            return
         elif not (elements.uint(ElementType.ENCRYPTION, 2) or 0) & Encryption.AES128:
             reply = InformationElements.of((ElementType.CAUSECODE, (Cause.FACILITY_REJECTED, 1)))
             self._reply(frame, IaxSubclass.REJECT, reply, octets, address)
-        elif self._is_crowded(address):
-            self.dropped["too many unauthenticated calls"] += 1
+        elif NewIdentity(address, frame.source_call_number, token) in self._by_new:
+            pass  # sent again, and so is the reply to it, by its own timer
+        elif (why_refused := self._admission.why_refused(address)) is not None:
+            self.dropped[why_refused] += 1
         else:
             self._challenge(frame, elements, address, now)
+
+    def _receive_registration(
+        self, frame: FullFrame, octets: int, address: Address, now: float
+    ) -> None:
+        elements = parse_elements_untrusted(frame.data)
+        registrar = self.peers.registrar
+        if not registrar.bindings:
+            self.dropped["no registrations are taken"] += 1
+        elif self._has_token(frame, elements, octets, address, now):
+            why_dropped = registrar.receive(frame, elements, address, now)
+            if why_dropped is not None:
+                self.dropped[why_dropped] += 1
+
+    def _has_token(
+        self,
+        frame: FullFrame,
+        elements: InformationElements,
+        octets: int,
+        address: Address,
+        now: float,
+    ) -> bool:
+        """Tell whether the source has proven its address; one that brings no token gets one."""
+        token = elements.get(ElementType.CALLTOKEN)
+        if not token:
+            issued = (ElementType.CALLTOKEN, self._tokens.issue(address, now))
+            reply = InformationElements.of(issued)
+            self._reply(frame, IaxSubclass.CALLTOKEN, reply, octets, address)
+            return False
+        if self._tokens.verify(token, address, now):
+            return True
+        self.dropped["invalid call token"] += 1
+        return False
 
     def _challenge(
         self, frame: FullFrame, elements: InformationElements, address: Address, now: float
     ) -> None:
         user = self._users.get(elements.text(ElementType.USERNAME) or "")
+        if user is not None and not user.may_call_from(address):
+            user = None  # asked for its proof like one that is known, which then never comes
         try:
             call_number = self._new_call_number(now)
         except LocalProtocolError:
             self.dropped["too many calls"] += 1
             return
-        call = CalleeCall(self, call_number, address, user)
+        call = CalleeCall(self, call_number, address, user, self._secrets_tried)
+        if self.watch is not None:
+            self.watch.received(frame, address, encrypted=False)
         self._calls[call_number] = call
+        self._admission.enter(address)
         call.challenge(frame, elements, now)
-
-    def _is_crowded(self, address: Address) -> bool:
-        """Tell whether too many callers have not proven themselves, those that gave up included.
-
-        A call that is over without proof costs its number and memory for a while yet.
-        """
-        unproven = [
-            call
-            for call in self._calls.values()
-            if isinstance(call, CalleeCall) and not call.is_authenticated
-        ]
-        from_source = sum(call.address[0] == address[0] for call in unproven)
-        return len(unproven) >= UNAUTHENTICATED_MAX or from_source >= UNAUTHENTICATED_PER_SOURCE_MAX
+        self._by_new[call.identity] = call
 
     def _reply(
         self,
@@ -273,6 +342,13 @@ class Endpoint:
             self.dropped["question too short for its answer"] += 1
         else:
             self.transmit(reply, address)
+
+    def _sweep_deadlines(self) -> None:
+        """Drop the deadlines that moved: a peer that hurries must not pile them up."""
+        self._deadlines = [
+            (deadline, next(self._order), waiting) for waiting, deadline in self._scheduled.items()
+        ]
+        heapify(self._deadlines)
 
     def _new_call_number(self, now: float) -> int:
         if len(self._calls) >= CALLS_MAX:

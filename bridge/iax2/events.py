@@ -17,9 +17,13 @@ class EndReason(Enum):
     HANGUP = "the peer hung up"
     REJECTED = "the peer rejected the call"
     NO_RESPONSE = "the peer does not answer"
+    RESTARTED = "the peer has started anew and uses this call's number for another call"
     SECRETS_DIFFER = "the peer cannot decrypt: secrets differ?"
-    DOWNGRADE = "the peer offers no encryption (does it know this username?)"
+    UNKNOWN_USER = "the caller names a user that is not known here"
+    DOWNGRADE = "the peer offers no encryption, or no such auth (does it know this username?)"
     REPLAYED_CHALLENGE = "the peer repeated a challenge"
+    REFLECTED_CHALLENGE = "the peer sent a challenge of ours back"
+    LOST_CHALLENGE = "the peer acknowledged the call, but its challenge never came"
     PROTOCOL_ERROR = "the peer broke the protocol"
 
 
@@ -69,6 +73,13 @@ class DigitReceived(CallEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class TextReceived(CallEvent):
+    """A TEXT frame, without the NUL that may end it."""
+
+    text: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class VoiceReceived(CallEvent):
     """Voice that did not come through the fast path; `timestamp_ms` counts 32 bits."""
 
@@ -97,6 +108,7 @@ Event = (
     | CallAnswered
     | ControlReceived
     | DigitReceived
+    | TextReceived
     | VoiceReceived
     | Acknowledged
     | CallEnded

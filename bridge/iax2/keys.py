@@ -1,41 +1,88 @@
-"""The keys that a peer may be sending under, and which one a frame was sent under.
+"""The keys of a call: whence they are, and which of the peer's a frame was sent under.
 
-A peer that rotates announces its next key under the old one and uses the new one at once; frames
-under the old one may still arrive late or be retransmitted. Plausibility decides.
+Each direction has a key of its own. A side that rotates announces its next key under the old one
+and uses the new one at once; frames under the old one may still arrive late or be retransmitted.
+Plausibility decides.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
 
 from bridge.iax2.cipher import Opener
 from bridge.iax2.errors import FrameError
 from bridge.iax2.frames import FullFrame, parse_frame_untrusted
 
+KEYS_ANNOUNCED_MAX: Final = 2
+"""How many keys a peer may announce without proving one; the oldest gives way."""
+
+
+class KeyOrigin(Enum):
+    """Who made the key of a direction."""
+
+    HANDSHAKE = "made from challenge and secret"
+    OURS = "rotated by this side"
+    PEER = "rotated by the peer"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """Whence the key of one direction is, and since when it is used (`now` of the engine, in s)."""
+
+    origin: KeyOrigin
+    since: float
+
 
 class ReceiveKeys:
-    """At most three keys: the current one, one announced, and the one before."""
+    """The current key, at most two announced and two before it.
 
-    __slots__ = ("_announced", "_previous", "current")
+    Attributes:
+        current: The newest key that a full frame has proven.
+        use: Whence that one is, and since when it is proven.
+    """
 
-    def __init__(self, opener: Opener) -> None:
+    __slots__ = ("_announced", "_previous", "current", "use")
+
+    def __init__(self, opener: Opener, now: float) -> None:
         self.current = opener
-        self._announced: Opener | None = None
-        self._previous: Opener | None = None
+        self.use = KeyUse(KeyOrigin.HANDSHAKE, now)
+        self._announced: tuple[Opener, ...] = ()
+        self._previous: tuple[Opener, ...] = ()
+
+    @property
+    def announced(self) -> tuple[Opener, ...]:
+        """Keys that the peer may be using already, oldest first; none is proven."""
+        return self._announced
+
+    @property
+    def previous(self) -> tuple[Opener, ...]:
+        """Keys that late frames may be under."""
+        return self._previous
 
     def announce(self, key: bytes) -> None:
         """Take a key from RTKEY; it becomes current with the first full frame that proves it."""
-        self._announced = Opener(key)
+        self._announced = (*self._announced, Opener(key))[-KEYS_ANNOUNCED_MAX:]
 
-    def open(self, datagram: bytes, judge: Callable[[FullFrame], bool]) -> FullFrame | None:
+    def open(
+        self, datagram: bytes, judge: Callable[[FullFrame], bool], now: float
+    ) -> FullFrame | None:
         """Return the full frame under the first key that makes it plausible, or None."""
-        for opener in (self.current, self._announced, self._previous):
-            if opener is None:
-                continue
+        for opener in (self.current, *self._announced, *self._previous):
             frame = open_full_untrusted(opener, datagram)
             if frame is not None and judge(frame):
-                if opener is self._announced:
-                    self._previous, self.current, self._announced = self.current, opener, None
+                if opener in self._announced:
+                    self._prove(opener, now)
                 return frame
         return None
+
+    def _prove(self, opener: Opener, now: float) -> None:
+        """Make a key the current one; those announced before it may have been used meanwhile."""
+        place = self._announced.index(opener)
+        self._previous = (self.current, *self._announced[:place])
+        self._announced = self._announced[place + 1 :]
+        self.current = opener
+        self.use = KeyUse(KeyOrigin.PEER, now)
 
 
 def open_full_untrusted(opener: Opener, datagram: bytes) -> FullFrame | None:

@@ -12,7 +12,7 @@ from typing import Final
 from bridge.iax2.clock import ReceiveClock
 from bridge.iax2.constants import DTMF_DIGITS, Format, FrameType, IaxSubclass
 from bridge.iax2.frames import FullFrame
-from bridge.iax2.reliability import ReliableSequence
+from bridge.iax2.reliability import Order, ReliableSequence
 
 ECHOES: Final = frozenset({IaxSubclass.ACK, IaxSubclass.PONG, IaxSubclass.LAGRP})
 """IAX subclasses whose timestamp repeats one of ours."""
@@ -21,6 +21,7 @@ _TIMESTAMP_MAX_MS: Final = 10_000
 _RETRANSMISSION_MAX_MS: Final = 60_000
 _CONTROL_SUBCLASSES: Final = range(-1, 64)
 _IAX_SUBCLASSES: Final = frozenset(IaxSubclass)
+_IAX_COMMANDS: Final = range(1, 128)
 _FRAME_TYPES: Final = frozenset(FrameType)
 _DIGITS: Final = frozenset(map(ord, DTMF_DIGITS))
 _DIGIT_TYPES: Final = (FrameType.DTMF_END, FrameType.DTMF_BEGIN)
@@ -35,7 +36,7 @@ def is_plausible(
 ) -> bool:
     """Judge one full frame of an encrypted call."""
     return (
-        is_known(frame)
+        (is_known(frame) or _is_command_in_turn(frame, sequence))
         and sequence.has_plausible_numbers(frame.oseqno, frame.iseqno)
         and (
             sequence.has_sent(frame.timestamp_ms)
@@ -63,6 +64,19 @@ def is_known(frame: FullFrame) -> bool:
             return frame.subclass in _DIGITS
         case other:
             return other in _FRAME_TYPES
+
+
+def _is_command_in_turn(frame: FullFrame, sequence: ReliableSequence) -> bool:
+    """Tell whether it can be an IAX command that we do not know, to be answered with UNSUPPORT.
+
+    It has to be the very frame that is expected next: then chance makes it no likelier than
+    one that we know and that may overtake others.
+    """
+    return (
+        frame.frame_type == FrameType.IAX
+        and frame.subclass in _IAX_COMMANDS
+        and sequence.order_of(frame.oseqno) is Order.EXPECTED
+    )
 
 
 def _is_timely(frame: FullFrame, clock: ReceiveClock, now: float) -> bool:

@@ -104,7 +104,7 @@ class ReliableSequence:
         self._outstanding.append(
             Outstanding(frame, sealer, now, interval_s, tag, deadline=now + interval_s)
         )
-        self._sent_timestamps_ms.append(frame.timestamp_ms)
+        self._sent_timestamps_ms.appendleft(frame.timestamp_ms)  # what comes back is mostly new
         self.oseqno = (self.oseqno + 1) % SEQUENCE_MODULUS
         self.acknowledgement_owed = False
 

@@ -3,6 +3,7 @@
     caller   INITIAL -> NEW_SENT -> AUTHREP_SENT -> LINKED -> UP
     callee   INITIAL -> AUTHREQ_SENT -> AUTHENTICATED -> LINKED -> UP
     both     ... -> HANGUP_SENT -> ENDED
+    caller   NEW_SENT -> GIVEN_UP -> HANGUP_SENT, by the challenge if that still comes
 
 From AUTHREP_SENT (caller) and AUTHENTICATED (callee) on every frame is encrypted. A pair that is
 not in the table is illegal: a frame is dropped and counted, a command raises.
@@ -21,6 +22,7 @@ class State(Enum):
 
     INITIAL = auto()
     NEW_SENT = auto()
+    GIVEN_UP = auto()
     AUTHREP_SENT = auto()
     AUTHREQ_SENT = auto()
     AUTHENTICATED = auto()
@@ -62,6 +64,8 @@ _LIVE: Final = (
     State.LINKED,
     State.UP,
 )
+OVER: Final = (State.GIVEN_UP, State.ENDED)
+"""States of a call that only lingers, to answer what still comes."""
 HANDSHAKE: Final = (State.NEW_SENT, State.AUTHREP_SENT, State.AUTHREQ_SENT)
 """States that a timer of their own brings to an end."""
 _ENCRYPTED: Final = (State.AUTHREP_SENT, State.AUTHENTICATED, State.LINKED, State.UP)
@@ -90,6 +94,9 @@ TRANSITIONS: Final[Mapping[tuple[State, Input], State]] = MappingProxyType(
         (State.HANGUP_SENT, Input.RECEIVE_QUERY): State.HANGUP_SENT,
         **{(state, Input.HANG_UP): State.HANGUP_SENT for state in _LIVE},
         **{(state, Input.GIVE_UP): State.ENDED for state in _LIVE},
+        # Over for us, but the peer may be about to challenge a call that it still sets up.
+        (State.NEW_SENT, Input.GIVE_UP): State.GIVEN_UP,
+        (State.GIVEN_UP, Input.RECEIVE_AUTHREQ): State.HANGUP_SENT,
         **{(state, Input.RECEIVE_HANGUP): State.ENDED for state in _LIVE},
         **{(state, Input.RECEIVE_REJECT): State.ENDED for state in _LIVE},
         **{(state, Input.RECEIVE_RTKEY): state for state in _ENCRYPTED},

@@ -11,10 +11,14 @@ RETRANSMISSION_MIN_S: Final = 0.25
 RETRANSMISSION_MAX_S: Final = 10.0
 RETRANSMISSIONS_MAX: Final = 4
 HANDSHAKE_RETRANSMISSION_MAX_S: Final = 1.0
+CHALLENGE_S: Final = 3.0
+"""From NEW to AUTHREQ. Asterisk sends a lost AUTHREQ again after 2 s, and then not before 20 s."""
 AUTHENTICATION_S: Final = 5.0
 SETUP_S: Final = 8.0
 PING_INTERVAL_S: Final = 21.0
 LAGRQ_INTERVAL_S: Final = 10.0
+PROBE_INTERVAL_S: Final = 10.0
+"""Between PINGs that something in clear on an encrypted call makes us send."""
 LINGER_S: Final = 10.0
 CALL_NUMBER_QUARANTINE_S: Final = 60.0
 
@@ -23,9 +27,11 @@ class Timer(Enum):
     """What a call may be waiting for."""
 
     SETUP = auto()
+    CHALLENGE = auto()
     AUTHENTICATION = auto()
     PING = auto()
     LAGRQ = auto()
+    REKEY = auto()
     LINGER = auto()
 
 
@@ -36,6 +42,9 @@ class Timers:
 
     def __init__(self) -> None:
         self._deadlines: dict[Timer, float] = {}
+
+    def __contains__(self, timer: Timer) -> bool:
+        return timer in self._deadlines
 
     def start(self, timer: Timer, deadline: float) -> None:
         """Set or move a timer's deadline."""

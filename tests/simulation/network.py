@@ -1,9 +1,10 @@
 """Two or more endpoints and a bad network between them, in virtual time, from one seed.
 
-Owns time, loss, duplication and reordering. What calls do is up to the scenario that is given.
+Owns time, each endpoint's own clock, loss, duplication and reordering. What calls do is up to the
+scenario that is given.
 """
 
-from collections import deque
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -11,9 +12,7 @@ from itertools import count
 from random import Random
 
 from bridge.iax2 import Address, Endpoint, Event
-from bridge.iax2.frames import FULL_HEADER_OCTETS
-
-TRACE_DATAGRAMS = 400
+from tests.lab.iax2_trace import FrameTrace, Passed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +27,61 @@ class Weather:
 
 @dataclass(slots=True)
 class Simulation:
-    """Virtual time, the datagrams in flight, and what the scenario wants to be woken for."""
+    """Virtual time, the datagrams in flight, and what the scenario wants to be woken for.
+
+    `secret` is that of the calls, for the trace of a failure.
+    """
 
     seed: int
     weather: Weather
+    secret: bytes = b""
     now: float = 1000.0
     endpoints: dict[Address, Endpoint] = field(default_factory=dict)
     _handlers: dict[Address, Callable[[Event, float], None]] = field(default_factory=dict)
     _queue: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _order: "count[int]" = field(default_factory=count)
-    _trace: deque[str] = field(default_factory=lambda: deque(maxlen=TRACE_DATAGRAMS))
+    _rates: dict[Address, float] = field(default_factory=dict)
+    trace: FrameTrace = field(init=False)
     random: Random = field(init=False)
+    watch: Callable[[Address, bytes], None] | None = None
+    """Is told each datagram that leaves, lost or not, with its source; the time is `now`."""
+    swallow: Callable[[Address, bytes], bool] = lambda _source, _data: False
+    """Tells of a datagram that it is lost, whatever the weather."""
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
+        self.trace = FrameTrace(self.secret)
 
     def entropy(self, octets: int) -> bytes:
         """Randomness for endpoints, from the seed."""
         return self.random.randbytes(octets)
 
     def add(
-        self, address: Address, endpoint: Endpoint, handle: Callable[[Event, float], None]
+        self,
+        address: Address,
+        endpoint: Endpoint,
+        handle: Callable[[Event, float], None],
+        *,
+        fast_ppm: float = 0.0,
     ) -> None:
-        """Put an endpoint on the network."""
+        """Put an endpoint on the network, or another in its place.
+
+        `handle` is told events with the time on the endpoint's own clock, which may be fast.
+        """
         self.endpoints[address] = endpoint
         self._handlers[address] = handle
+        self._rates[address] = 1 + fast_ppm / 1_000_000
+
+    def time_of(self, address: Address) -> float:
+        """Return what an endpoint's own clock shows now."""
+        return self.now * self._rates[address]
+
+    def when(self, address: Address, local: float) -> float:
+        """Return the first time at which an endpoint's own clock shows so much."""
+        time = local / self._rates[address]
+        while time * self._rates[address] < local:
+            time = math.nextafter(time, math.inf)
+        return time
 
     def at(self, when: float, do: Callable[[], None]) -> None:
         """Do something at a time."""
@@ -67,19 +96,19 @@ class Simulation:
                 heappop(self._queue)[2]()
                 self._drain_all()
             for address, endpoint in self.endpoints.items():
-                endpoint.handle_timeout(when)
+                endpoint.handle_timeout(self.time_of(address))
                 self._drain(address, endpoint)
         self.now = until
 
     def report(self) -> str:
         """What to print when a scenario fails: the seed and the newest datagrams."""
-        return f"seed {self.seed}, {self.weather}\n" + "\n".join(self._trace)
+        return f"seed {self.seed}, {self.weather}\n" + "\n".join(self.trace.lines())
 
     def _next_time(self) -> float:
         times = [self._queue[0][0]] if self._queue else []
         times += [
-            timeout
-            for endpoint in self.endpoints.values()
+            self.when(address, timeout)
+            for address, endpoint in self.endpoints.items()
             if (timeout := endpoint.next_timeout()) is not None
         ]
         return max(min(times, default=float("inf")), self.now)
@@ -91,31 +120,25 @@ class Simulation:
     def _drain(self, address: Address, endpoint: Endpoint) -> None:
         while True:
             while (transmit := endpoint.poll_transmit()) is not None:
-                self._send(address, transmit.data, transmit.address)
+                self.send(address, transmit.data, transmit.address)
             event = endpoint.poll_event()
             if event is None:
                 return
-            self._handlers[address](event, self.now)
+            self._handlers[address](event, self.time_of(address))
 
-    def _send(self, source: Address, data: bytes, destination: Address) -> None:
+    def send(self, source: Address, data: bytes, destination: Address) -> None:
+        """Put a datagram on the network."""
+        if self.watch is not None:
+            self.watch(source, data)
+        swallowed = self.swallow(source, data)
         copies = 1 + (self.random.random() < self.weather.duplication)
         for _ in range(copies):
-            lost = self.random.random() < self.weather.loss
-            self._note(source, destination, data, lost=lost)
+            lost = self.random.random() < self.weather.loss or swallowed
+            fate = "LOST" if lost else ""
+            self.trace.note(Passed(self.now, source, destination, data, fate))
             if not lost:
                 delay_s = self.weather.delay_s + self.random.random() * self.weather.jitter_s
                 self.at(self.now + delay_s, _Delivery(self, data, source, destination))
-
-    def _note(self, source: Address, destination: Address, data: bytes, *, lost: bool) -> None:
-        kind = "full" if data[0] & 0x80 else "mini"
-        numbers = ""
-        if kind == "full" and len(data) >= FULL_HEADER_OCTETS:
-            own, peer = (int.from_bytes(data[at : at + 2], "big") & 0x7FFF for at in (0, 2))
-            numbers = f" {own}->{peer}{' R' if data[2] & 0x80 else ''}"
-        fate = "LOST" if lost else ""
-        self._trace.append(
-            f"{self.now:10.3f} {source[0]} > {destination[0]} {kind}{numbers} {len(data)} {fate}"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +151,5 @@ class _Delivery:
     def __call__(self) -> None:
         receiver = self.simulation.endpoints.get(self.destination)
         if receiver is not None:
-            receiver.receive_datagram(self.data, self.source, self.simulation.now)
+            now = self.simulation.time_of(self.destination)
+            receiver.receive_datagram(self.data, self.source, now)

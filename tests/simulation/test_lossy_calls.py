@@ -77,7 +77,7 @@ class Scenario:
             case CallAnswered() if not outcome.answered:
                 outcome.answered = True
                 delay_s = ENVELOPE.draw_start_delay_s(self.simulation.random.uniform)
-                slots = SignalSlots(ENVELOPE, outcome.digits, now, delay_s)
+                slots = SignalSlots(ENVELOPE, outcome.digits, now + delay_s)
                 self.simulation.at(slots.next_slot_at(), self._slot(event.call, slots))
             case Acknowledged(tag=tag) if tag is DIALED:
                 outcome.dialed = True
@@ -128,7 +128,7 @@ WEATHERS = {
 @pytest.mark.parametrize("name", WEATHERS)
 def test_digits_arrive_once_and_in_order(name: str) -> None:
     weather = WEATHERS[name]
-    simulation = Simulation(SEED, weather)
+    simulation = Simulation(SEED, weather, SECRET)
     scenario = Scenario(simulation)
     calls = sized(small=100, full=1000)
     start = simulation.now
