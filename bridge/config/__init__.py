@@ -3,10 +3,13 @@
 `load_configuration(path)` is the way in. Must not know what the bridge does with the values.
 """
 
-from bridge.config.loader import Loaded, load_configuration
-from bridge.config.models import Configuration, Dialing, Iax, Link, RouteEntry, Sip
+from bridge.config.dialing import Dialing
+from bridge.config.loader import Loaded, load_configuration, load_state_folder
+from bridge.config.models import Configuration, Iax, Link
 from bridge.config.problems import ConfigurationError, Problem
+from bridge.config.routes import RouteEntry
 from bridge.config.secret import Secret
+from bridge.config.sip import Sip
 from bridge.config.values import HostPort, ListenUrl, PortRange
 
 __all__ = [
@@ -24,4 +27,5 @@ __all__ = [
     "Secret",
     "Sip",
     "load_configuration",
+    "load_state_folder",
 ]

@@ -6,21 +6,24 @@ Owns the order of the steps and the words around pydantic's errors. The checks t
 
 import difflib
 import os
+import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from bridge.config.cautions import cautions
-from bridge.config.models import Configuration, LoadContext
+from bridge.config.models import Configuration, StatePlace
 from bridge.config.problems import ConfigurationError, KeyPath, Problem, dotted
+from bridge.config.section import LoadContext, keys_of
 from bridge.config.values import is_true
 from bridge.config.yaml_source import FILE_OCTETS_MAX, YamlSource, read_yaml
 
+_Model = TypeVar("_Model", bound=BaseModel)
 _EXPECTED: Final = {
     "model_type": "keys and values below it",
     "mapping_type": "names and, below each, its keys",
@@ -57,9 +60,21 @@ def load_configuration(path: Path | str, environment: Mapping[str, str] | None =
         allow_inline_secrets=is_true(_at(source.data, "allow_inline_secrets")),
         link_names=frozenset(_keys(_at(source.data, "links"))),
     )
-    configuration = _validated(source, context)
+    configuration = _validated(Configuration, source, context)
     warnings = [source.problem(key, text) for key, text in cautions(configuration)]
     return Loaded(configuration, tuple(sorted(warnings)), path)
+
+
+def load_state_folder(path: Path, environment: Mapping[str, str] | None = None) -> Path:
+    """Read where a service of this file keeps its state; needs none of its secrets.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or the key is wrong.
+    """
+    source = read_yaml(_read_text(path), str(path))
+    environment = os.environ if environment is None else environment
+    context = LoadContext(folder=path.parent, environment=environment)
+    return _validated(StatePlace, source, context).state_dir
 
 
 def _read_text(path: Path) -> str:
@@ -87,17 +102,17 @@ def _keys(data: object) -> Iterator[str]:
     return (str(key) for key in data) if isinstance(data, dict) else iter(())
 
 
-def _validated(source: YamlSource, context: LoadContext) -> Configuration:
+def _validated(model: type[_Model], source: YamlSource, context: LoadContext) -> _Model:
     # An empty file misses its links; it is not the wrong type of thing.
     data = {} if source.data is None else source.data
     problems = list(source.problems)
     try:
-        configuration = Configuration.model_validate(data, context=context)
+        validated = model.model_validate(data, context=context)
     except ValidationError as error:
         problems += [_problem(source, details) for details in error.errors(include_input=False)]
     if problems:
         raise ConfigurationError(problems)
-    return configuration
+    return validated
 
 
 def _problem(source: YamlSource, details: ErrorDetails) -> Problem:
@@ -105,8 +120,7 @@ def _problem(source: YamlSource, details: ErrorDetails) -> Problem:
     kind, detail = details["type"], details.get("ctx", {})
     match kind:
         case "refused":
-            deeper = (*path, detail["key"]) if detail["key"] else path
-            return source.problem(deeper, str(detail["message"]))
+            return source.problem((*path, *detail["below"]), str(detail["message"]))
         case "missing":
             return source.problem(path, f"is missing: {_description(path)}")
         case "extra_forbidden":
@@ -116,14 +130,13 @@ def _problem(source: YamlSource, details: ErrorDetails) -> Problem:
 
 
 def _description(path: KeyPath) -> str:
-    field = _section(path[:-1]).model_fields[str(path[-1])]
-    return field.description or ""
+    return keys_of(_section(path[:-1]))[str(path[-1])].description or ""
 
 
 def _unknown_key(path: KeyPath) -> str:
     section, key = _section(path[:-1]), str(path[-1])
-    known = list(section.model_fields)
-    elsewhere = [place for place, other in _all_sections(()) if key in other.model_fields]
+    known = list(keys_of(section))
+    elsewhere = [place for place, other in _all_sections(()) if key in keys_of(other)]
     if elsewhere:
         return f"unknown key here; it belongs {_below(elsewhere[0])}"
     if near := difflib.get_close_matches(key, known, n=1):
@@ -140,7 +153,7 @@ def _section(path: KeyPath) -> type[BaseModel]:
     model: type[BaseModel] = Configuration
     for part in path:
         # Names of links and numbers of list items lead to no other model than their parent did.
-        if isinstance(part, str) and (field := model.model_fields.get(part)):
+        if isinstance(part, str) and (field := keys_of(model).get(part)):
             model = _model_in(field.annotation) or model
     return model
 
@@ -156,7 +169,12 @@ def _all_sections(
     place: KeyPath, model: type[BaseModel] = Configuration
 ) -> Iterator[tuple[KeyPath, type[BaseModel]]]:
     yield place, model
-    for name, field in model.model_fields.items():
+    for name, field in keys_of(model).items():
         if inner := _model_in(field.annotation):
-            is_one = isinstance(field.annotation, type)
+            is_one = not holds_many(field.annotation)
             yield from _all_sections((*place, name) if is_one else (*place, name, "NAME"), inner)
+
+
+def holds_many(annotation: Any) -> bool:  # noqa: ANN401  any type there is
+    """Whether a key holds several of its sections: a list of them, or one by each name."""
+    return typing.get_origin(annotation) not in (None, types.UnionType)

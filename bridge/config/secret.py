@@ -124,15 +124,28 @@ def secret_from_file(path: Path, shown_as: str) -> Secret:
     Raises:
         SecretError: missing, unreadable, no regular file, or not one line of text.
     """
+    octets, open_to_others = read_secret_file(path, f"siax keygen -o {path}")
+    return Secret(_one_line(octets, "file"), f"file {shown_as}", open_to_others=open_to_others)
+
+
+def read_secret_file(path: Path, made_with: str) -> tuple[bytes, bool]:
+    """Return what a file holds, and whether every user of the machine can read or write it.
+
+    Args:
+        path: The file.
+        made_with: The command that makes such a file, for the error where there is none.
+
+    Raises:
+        SecretError: missing, unreadable, or no regular file.
+    """
     try:
         octets, mode = _read_regular_file(path)
     except FileNotFoundError:
-        hint = f"make one with: siax keygen -o {path}"
+        hint = f"make one with: {made_with}"
         raise SecretError(f"the file does not exist ({hint})", "file") from None
     except OSError as error:
         raise SecretError(f"the file cannot be read: {error.strerror}", "file") from None
-    value = _one_line(octets, "file")
-    return Secret(value, f"file {shown_as}", open_to_others=bool(mode & stat.S_IRWXO))
+    return octets, bool(mode & stat.S_IRWXO)
 
 
 def _read_regular_file(path: Path) -> tuple[bytes, int]:

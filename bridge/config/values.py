@@ -4,10 +4,9 @@ Each check says what it expects and never what it found: that might be a misplac
 """
 
 import ipaddress
-import math
 import re
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, PlainValidator
 from pydantic_core import PydanticCustomError
@@ -19,6 +18,8 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 IAX2_PORT: Final = 4569
 SIP_PORT: Final = 5060
+SIPS_PORT: Final = 5061
+METRICS_PORT: Final = 9464
 PORT_MAX: Final = 65535
 FEW: Final = 3
 
@@ -34,14 +35,17 @@ _TRUE: Final = frozenset({"true", "yes", "on"})
 _FALSE: Final = frozenset({"false", "no", "off"})
 
 
-def refusal(message: str, key: str = "") -> PydanticCustomError:
+def refusal(message: str, *below: str | int) -> PydanticCustomError:
     """An error whose text is shown to the operator as it is.
 
     Args:
         message: What is wrong and what to do.
-        key: A key below the place of the error, for checks that look deeper than their model.
+        below: Keys below the place of the error, for checks that look deeper than their model; an
+            empty one counts as none.
     """
-    return PydanticCustomError("refused", "{message}", {"message": message, "key": key})
+    return PydanticCustomError(
+        "refused", "{message}", {"message": message, "below": [key for key in below if key != ""]}
+    )
 
 
 def expected(what: str) -> PydanticCustomError:
@@ -62,7 +66,7 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True)
 class ListenUrl:
-    """Where SIP is listened for; `transport` is udp or tcp, `host` an IP address."""
+    """Where SIP is listened for; `transport` is udp, tcp or tls, `host` an IP address."""
 
     transport: str
     host: str
@@ -120,13 +124,14 @@ def _is_host(host: str) -> bool:
     )
 
 
-def _peer(value: object) -> HostPort:
+def _peer(value: object) -> HostPort | Literal["dynamic"]:
     if value == "dynamic":
-        raise refusal("a peer that registers here (dynamic) is not supported by this version")
+        return "dynamic"
     if isinstance(value, str) and (peer := split_host_port(value, IAX2_PORT)):
         return peer
     raise expected(
-        f"a host or host:port (port {IAX2_PORT} if none is given), IPv6 in brackets: [2001:db8::1]"
+        f"a host or host:port (port {IAX2_PORT} if none is given), IPv6 in brackets: "
+        "[2001:db8::1], or dynamic, for a peer that registers here"
     )
 
 
@@ -137,16 +142,18 @@ def _bind(value: object) -> HostPort:
     return bind
 
 
+def _metrics_address(value: object) -> HostPort:
+    place = split_host_port(value, METRICS_PORT) if isinstance(value, str) else None
+    if place is None or not is_ip_address(place.host):
+        raise expected(f"an IP address and a port to listen on, like 127.0.0.1:{METRICS_PORT}")
+    return place
+
+
 def _listen_url(value: object) -> ListenUrl:
     transport, separator, rest = str(value).partition("://")
-    if transport in {"tls", "sips", "ws", "wss"}:
-        raise refusal(
-            f"{transport}:// is not supported by this version, which has no certificates yet: "
-            "use udp:// or tcp://, inside a VPN where the network is not yours"
-        )
-    place = split_host_port(rest, SIP_PORT)
-    if transport not in {"udp", "tcp"} or not separator or not place:
-        raise expected("udp://ADDRESS:PORT or tcp://ADDRESS:PORT, like udp://0.0.0.0:5060")
+    place = split_host_port(rest, SIPS_PORT if transport == "tls" else SIP_PORT)
+    if transport not in {"udp", "tcp", "tls"} or not separator or not place:
+        raise expected("udp://, tcp:// or tls://ADDRESS:PORT, like udp://0.0.0.0:5060")
     if not is_ip_address(place.host):
         raise expected("an IP address to listen on, not a name: udp://0.0.0.0:5060")
     return ListenUrl(transport, place.host, place.port)
@@ -212,12 +219,30 @@ def seconds(low: float, high: float) -> BeforeValidator:
 
     def check(value: object) -> float:
         try:
-            number = float(str(value))
+            return _seconds(value, low, high)
         except ValueError:
-            number = math.nan
-        if low <= number <= high:
-            return number
-        raise expected(f"seconds from {low:g} to {high:g}")
+            raise expected(f"seconds from {low:g} to {high:g}") from None
+
+    return BeforeValidator(check)
+
+
+def _seconds(value: object, low: float, high: float) -> float:
+    number = float(str(value))
+    if not low <= number <= high:
+        raise ValueError
+    return number
+
+
+def seconds_or_off(low: float, high: float) -> BeforeValidator:
+    """A check for a time in seconds from `low` to `high`, or a word for "not at all" (None)."""
+
+    def check(value: object) -> float | None:
+        if str(value).lower() in _FALSE:
+            return None
+        try:
+            return _seconds(value, low, high)
+        except ValueError:
+            raise expected(f"seconds from {low:g} to {high:g}, or off") from None
 
     return BeforeValidator(check)
 
@@ -246,8 +271,9 @@ def one_of(*choices: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-Peer = Annotated[HostPort, PlainValidator(_peer)]
+Peer = Annotated[HostPort | Literal["dynamic"], PlainValidator(_peer)]
 Bind = Annotated[HostPort, PlainValidator(_bind)]
+MetricsAddress = Annotated[HostPort, PlainValidator(_metrics_address)]
 Listen = Annotated[ListenUrl, PlainValidator(_listen_url)]
 Ports = Annotated[PortRange, PlainValidator(_port_range)]
 Address = Annotated[IpAddress, PlainValidator(_ip_address)]
@@ -272,6 +298,12 @@ Username = Annotated[
     text_like(
         r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,62}",
         "a user name of at most 63 letters, digits, '-', '_', '.' or '+'",
+    ),
+]
+Realm = Annotated[
+    str,
+    text_like(
+        r"[A-Za-z0-9_.@-]{1,64}", "a name of at most 64 letters, digits, '-', '_', '.' or '@'"
     ),
 ]
 Extension = Annotated[

@@ -11,6 +11,8 @@ what it is:
   the count. It stands in the last slot always.
 - Afterwards. One slot each 500 ms until the end of the call, so that no key press, hold or
   far-end answer shows as an event of its own.
+- The end. A burst that has begun is completed, however the call ends. Where the link wants a tail,
+  up to four slots pass before the one that HANGUP takes: who sees it knows the phone's end to 2 s.
 
 Nothing here may depend on the digits but the signals themselves. Times are a fixed grid: a late
 wake-up does not shift the slots after it, and what a stall made us miss is never sent in a heap.
@@ -27,6 +29,8 @@ from bridge.dialing.plan import DTMF_DIGITS
 IN_CALL_SLOT_S: Final = 0.5
 """Asterisk emulates a digit as 100 ms and a gap of 45 ms: 150 ms or more must lie between two."""
 PENDING_SIGNALS_MAX: Final = 32
+TAIL_SLOTS: Final = 4
+"""HANGUP leaves in one of the next four in-call slots, so within 2 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +52,19 @@ class Control:
     subclass: int
 
 
-Signal = Digit | Cng | Control
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Send a TEXT frame; up to seven octets of it show as any other signal does."""
+
+    value: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """One slot of the dialing: `at_s` seconds after ANSWER; no digit means CNG."""
+class HangUp:
+    """End the call: nothing follows."""
 
-    at_s: float
-    digit: str | None = field(repr=False)
+
+Signal = Digit | Cng | Control | Text | HangUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +95,20 @@ class Envelope:
         low_ms, high_ms = self.start_ms
         return uniform(low_ms / 1000, high_ms / 1000)
 
-    def schedule(self, digits: str, start_delay_s: float) -> tuple[Slot, ...]:
-        """Lay a number out: digits from the first slot on, CNG after them, terminator last.
+    def schedule(self, digits: str) -> list[str | None]:
+        """Lay a number out: digits first, None (CNG) after them, the terminator in the last slot.
 
         Raises:
             ValueError: The digits do not fit, or are no DTMF digits: `DialPlan` lets none through.
         """
         if len(digits) > self.digits_max or not DTMF_DIGITS.issuperset(digits):
             raise ValueError("digits that the dial plan should have refused")
-        signals = [*digits, *[None] * (self.digits_max - len(digits)), self.terminator]
-        return tuple(
-            Slot(start_delay_s + index * self.slot_s, digit) for index, digit in enumerate(signals)
-        )
+        return [*digits, *[None] * (self.digits_max - len(digits)), self.terminator]
+
+
+def draw_tail_slots(uniform: Callable[[float, float], float]) -> int:
+    """Draw how many slots pass before the HANGUP's; give it SystemRandom's `uniform`."""
+    return min(int(uniform(0, TAIL_SLOTS)), TAIL_SLOTS - 1)
 
 
 class SignalSlots:
@@ -108,36 +118,34 @@ class SignalSlots:
         self,
         envelope: Envelope,
         digits: str,
-        answered_at: float,
-        start_delay_s: float,
+        first_slot_at: float,
         pending_max: int = PENDING_SIGNALS_MAX,
     ) -> None:
-        schedule = envelope.schedule(digits, start_delay_s)
-        self._dialing = deque(slot.digit for slot in schedule)
-        self._abandoned = False
-        self._pending: deque[Digit | Control] = deque()
+        self._dialing = deque(envelope.schedule(digits))
+        self._slots_left: int | None = None
+        self._pending: deque[Digit | Control | Text] = deque()
         self._pending_max = pending_max
-        self._grid_origin = answered_at + start_delay_s
+        self._grid_origin = first_slot_at
         self._grid_step_s = envelope.slot_s
         self._grid_index = 0
         self.dropped = 0
-        """Signals that found the queue full, or that were no DTMF digit."""
+        """Signals that found the queue full, came after `leave`, or were no DTMF digit."""
 
     @property
     def dialing_over(self) -> bool:
         """Whether the last slot of the dialing, the terminator's, has been taken."""
         return not self._dialing
 
-    @property
-    def abandoned(self) -> bool:
-        """Whether the caller gave up before the dialing was over."""
-        return self._abandoned
+    def leave(self, tail_slots: int = 0) -> None:
+        """End the call in a slot to come: CNG from here on, no terminator. Twice: no effect.
 
-    def abandon(self) -> None:
-        """The caller gave up: CNG to the end of the dialing, no terminator. Later: no effect."""
-        if self._dialing:
-            self._abandoned = True
+        A burst that has begun is completed; then, or at once, `tail_slots` in-call slots pass, and
+        the next one is HANGUP's.
+        """
+        if self._slots_left is None:
+            self._slots_left = len(self._dialing) + tail_slots
             self._dialing = deque([None] * len(self._dialing))
+            self._pending.clear()
 
     def offer_digit(self, digit: str) -> bool:
         """Queue a digit of the call in progress; False: dropped and counted."""
@@ -150,8 +158,12 @@ class SignalSlots:
         """Queue a CONTROL frame; False: dropped and counted."""
         return self._offer(Control(subclass))
 
-    def _offer(self, signal: Digit | Control) -> bool:
-        if len(self._pending) >= self._pending_max:
+    def offer_text(self, value: bytes) -> bool:
+        """Queue a TEXT frame; False: dropped and counted."""
+        return self._offer(Text(value))
+
+    def _offer(self, signal: Digit | Control | Text) -> bool:
+        if self._slots_left is not None or len(self._pending) >= self._pending_max:
             self.dropped += 1
             return False
         self._pending.append(signal)
@@ -174,6 +186,10 @@ class SignalSlots:
         return signal
 
     def _next_signal(self) -> Signal:
+        if self._slots_left is not None:
+            self._slots_left -= 1
+            if self._slots_left < 0:
+                return HangUp()
         if not self._dialing:
             return self._pending.popleft() if self._pending else Cng()
         digit = self._dialing.popleft()

@@ -7,12 +7,14 @@ A number is a secret: it is in no repr and in no error text.
 
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 from urllib.parse import unquote
 
+from bridge.dialing.caller import CallerFormat
 from bridge.errors import BridgeError
 
 DTMF_DIGITS: Final = frozenset("0123456789*#ABCD")
@@ -21,6 +23,7 @@ CALLED_CHARACTERS_MAX: Final = 64
 
 _VISUAL_SEPARATORS: Final = str.maketrans("", "", "-.() ")
 _TELEPHONE_NUMBER: Final = re.compile(r"\+?[0-9*#A-Da-d]+", re.ASCII)
+_CALLER_NUMBER: Final = re.compile("[0-9]+", re.ASCII)
 _DTMF_LETTERS: Final = str.maketrans("abcd", "ABCD")
 
 
@@ -29,7 +32,7 @@ class DialErrorKind(Enum):
 
     NOT_DTMF = "the number holds characters that are no DTMF digits"
     CONTAINS_TERMINATOR = "the number contains the link's terminator"
-    DOES_NOT_FIT = "the number is longer than the link's slots allow"
+    DOES_NOT_FIT = "the number, with the caller where that is sent, is longer than the slots allow"
 
 
 class DialError(BridgeError):
@@ -46,10 +49,14 @@ class DialTemplateError(BridgeError):
 
 @dataclass(frozen=True, slots=True)
 class DigitLimits:
-    """What one link can carry: at most `digits_max` digits, none of them the terminator."""
+    """What one link can carry: at most `digits_max` digits, none of them the terminator.
+
+    With a `caller_format` these digits hold the caller as well.
+    """
 
     digits_max: int
     terminator: str
+    caller_format: CallerFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +112,31 @@ def _group_number(name: str, expression: re.Pattern[str]) -> int:
 class Route:
     """One line of the dial plan: numbers that match as a whole go to `link`.
 
-    `from_link` is None for calls from phones, else the link that the call came in on.
+    Attributes:
+        others: Links in order for when `link` fails.
+        allow_less_hidden: Whether those may hide less than `link`.
     """
 
     match: re.Pattern[str]
     link: str
     dial: DialTemplate
-    from_link: str | None = None
+    others: tuple[str, ...] = ()
+    allow_less_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a call goes, and the digits to send there: DTMF digits, terminator not included."""
+    """Where a call goes, and the digits to send there: DTMF digits, terminator not included.
+
+    Attributes:
+        others: Where it goes in turn when that fails.
+        allow_less_hidden: Whether those may hide less.
+    """
 
     link: str
     digits: str = field(repr=False)
+    others: tuple["Destination", ...] = ()
+    allow_less_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +146,12 @@ class DialPlan:
     routes: Sequence[Route]
     limits: Mapping[str, DigitLimits]
 
-    def resolve(self, called: str, from_link: str | None = None) -> Destination | None:
+    def resolve(self, called: str, *, caller: str = "") -> Destination | None:
         """Find the first route whose expression matches the whole number.
 
         Args:
             called: The user part as the phone wrote it: escapes, separators and params included.
-            from_link: The link that the call came in on, None for a phone's call.
+            caller: The caller's user part, for links that send it.
 
         Returns:
             The destination, or None where no route matches (404).
@@ -146,11 +163,25 @@ class DialPlan:
         if len(number) > CALLED_CHARACTERS_MAX:
             raise DialError(DialErrorKind.DOES_NOT_FIT)
         for route in self.routes:
-            if route.from_link == from_link and (match := route.match.fullmatch(number)):
-                digits = route.dial.expand(match).translate(_DTMF_LETTERS)
-                check_digits(digits, self.limits[route.link])
-                return Destination(route.link, digits)
+            if match := route.match.fullmatch(number):
+                dialed = route.dial.expand(match).translate(_DTMF_LETTERS)
+                digits = self._digits(dialed, caller, route.link)
+                others = tuple(self._others(dialed, caller, route))
+                return Destination(route.link, digits, others, route.allow_less_hidden)
         return None
+
+    def _digits(self, dialed: str, caller: str, link: str) -> str:
+        limits = self.limits[link]
+        if limits.caller_format is not None:
+            dialed = limits.caller_format.compose(caller_digits(caller), dialed)
+        check_digits(dialed, limits)
+        return dialed
+
+    def _others(self, dialed: str, caller: str, route: Route) -> Iterator[Destination]:
+        """Yield the links behind the first; one that cannot carry the number is left out."""
+        for link in route.others:
+            with suppress(DialError):
+                yield Destination(link, self._digits(dialed, caller, link))
 
 
 def canonical_number(user_part: str) -> str:
@@ -164,6 +195,16 @@ def canonical_number(user_part: str) -> str:
     bare = unquote(user_part.partition(";")[0], errors="replace")
     number = bare.translate(_VISUAL_SEPARATORS)
     return number if _TELEPHONE_NUMBER.fullmatch(number) else bare
+
+
+def caller_digits(user_part: str) -> str:
+    """Return a caller's number from a SIP user part; empty where there is none.
+
+    Visual separators and a leading '+' go. What then holds anything but 0-9 (a name, "anonymous" as
+    in RFC 3323 section 4.1.1.3, a feature code) is no number that could be called back.
+    """
+    number = canonical_number(user_part).removeprefix("+")
+    return number if _CALLER_NUMBER.fullmatch(number) else ""
 
 
 def check_digits(digits: str, limits: DigitLimits) -> None:

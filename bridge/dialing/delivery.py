@@ -1,0 +1,63 @@
+"""From the number that a link's call has dialed to the phone that rings: pure, no I/O.
+
+Owns the order of the routes for such calls. A number is a secret: it is in no repr.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from bridge.dialing.plan import DialTemplate
+
+_USER_CHARACTERS = "-_.!~*'()&=+$,;?/"
+"""What a SIP user part may hold unescaped (RFC 3261 section 25.1, user)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneRoute:
+    """One line: numbers from a link that match as a whole ring a phone.
+
+    Attributes:
+        match: The expression for the whole number.
+        from_link: The link that the call came in on.
+        user: The user part of the phone's URI, or the name of a phone that registers.
+        place: What stands behind its '@': address, port and parameters; empty: it registers.
+    """
+
+    match: re.Pattern[str]
+    from_link: str
+    user: DialTemplate
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """The phone to call, by its SIP URI."""
+
+    uri: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredPhone:
+    """The phone to call, by the name that it registers with."""
+
+    user: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPlan:
+    """All routes for calls from links, in their order."""
+
+    routes: Sequence[PhoneRoute] = ()
+
+    def resolve(self, number: str, from_link: str) -> Phone | RegisteredPhone | None:
+        """Find the first route of the link whose expression matches the whole number."""
+        for route in self.routes:
+            if route.from_link == from_link and (match := route.match.fullmatch(number)):
+                user = route.user.expand(match)
+                if not route.place:
+                    return RegisteredPhone(user)
+                user = quote(user, safe=_USER_CHARACTERS)
+                return Phone(f"sip:{user}@{route.place}")
+        return None
