@@ -1,7 +1,7 @@
 """The SIP agent: calls come in and go out as SipLegs, from one pjsua2 in trio's thread.
 
 Owns the life of the library, the door that requests pass (admission) and the table of calls. A
-request runs down this page: limits on strangers within the extension, _Door, _Account, on_incoming.
+request runs down this page: limits on strangers within the extension, Door, _Account, on_incoming.
 It must not know what a leg is bridged with.
 """
 
@@ -10,18 +10,38 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pjsua2 as pj
 import structlog
 import trio
 
-from bridge.sip.admission import Admission, Answer, SipRequest, allow_networks, answer_admitted
-from bridge.sip.call import CallTable, PjCall, log_failure, pj_header
+from bridge.sip.admission import (
+    CAPABILITIES,
+    FORBIDDEN,
+    Admission,
+    Admitted,
+    Answer,
+    SipRequest,
+    allow_networks,
+    answer_admitted,
+)
+from bridge.sip.call import CallTable, PjCall, log_failure
+from bridge.sip.door import Door, Told
+from bridge.sip.faults import fault_of
+from bridge.sip.info import DONE, read_info
 from bridge.sip.leg import NOT_ACCEPTABLE_HERE, SERVER_ERROR, LegHandler, LegState, SipLeg
 from bridge.sip.library import Library, explain
 from bridge.sip.line_limit import LineLimit
-from bridge.sip.messages import host_port, request_user, sdp_body, user_part
+from bridge.sip.messages import (
+    host_port,
+    request_user,
+    sdp_body,
+    uri_place,
+    uri_transport,
+    user_part,
+)
+from bridge.sip.sdes import Srtp
 from bridge.sip.sdp import LocalMedia, SdpError, parse_sdp_untrusted
 from bridge.sip.settings import SipError, SipSettings, parse_listen_url
 
@@ -38,6 +58,15 @@ _ANY_PORT = 9  # nothing is sent there
 OnIncoming = Callable[[SipLeg], LegHandler | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Entering:
+    """What the door knows of an INVITE that pjsua2 makes a call of within the same pass."""
+
+    local_host: str = ""
+    transport: str = ""
+    user: str = ""
+
+
 @dataclass(slots=True)
 class SipCounters:
     """What has passed since the agent began."""
@@ -52,14 +81,18 @@ class SipAgent:
 
     When `on_incoming` returns None the leg is refused with 500, unless it has ended the leg itself.
     `admission` decides about each request outside a dialog; by default the sources in
-    settings.allow are admitted.
+    settings.allow are admitted. While `is_overloaded` says so, new calls get 503 and no more.
 
     Raises:
         SipError: a listen url that cannot be read.
     """
 
     def __init__(
-        self, settings: SipSettings, on_incoming: OnIncoming, admission: Admission | None = None
+        self,
+        settings: SipSettings,
+        on_incoming: OnIncoming,
+        admission: Admission | None = None,
+        is_overloaded: Callable[[], bool] = lambda: False,
     ) -> None:
         self.counters = SipCounters()
         self.listening: tuple[str, ...] = ()
@@ -67,12 +100,14 @@ class SipAgent:
         self._listen = tuple(parse_listen_url(url) for url in settings.listen)
         self._on_incoming = on_incoming
         self._admission = admission or allow_networks(settings.allow)
+        self._is_overloaded = is_overloaded
         self._calls = CallTable(self._after_operation)
         self._ids = itertools.count(1)
         self._library: Library | None = None
+        self._door = Door(self._decide, self._decide_in_call)
         self._closing = trio.Event()
         self._bound_hosts = {a.host for a in self._listen if not a.is_wildcard}
-        self._arrived_at = ""
+        self._entering = _Entering()
         self._refusal_lines = LineLimit(REFUSAL_LOG_INTERVAL_S)
 
     @property
@@ -91,7 +126,7 @@ class SipAgent:
             SipError: an address cannot be listened on, or another agent runs in this process.
         """
         library = self._library = Library(self._settings, self._listen)
-        door = _Door(self._decide)
+        door = self._door
         try:
             for network in self._settings.allow:
                 door.exempt(str(network))
@@ -101,6 +136,7 @@ class SipAgent:
             await self._serve(library, task_status)
         finally:
             self._drop_calls()
+            door.dropDelayed()
             library.destroy()
             door.unregisterModule()  # after it: before, pjsip sleeps 100 ms to be on the safe side
             self._library = None
@@ -154,7 +190,15 @@ class SipAgent:
         if self._is_full:
             raise SipError("the SIP agent has all the calls it may have")
         call = PjCall(self._library.account, pj.PJSUA_INVALID_ID, self._calls)
-        call.leg = SipLeg(next(self._ids), call, state=LegState.CALLING, local=local)
+        call.leg = SipLeg(
+            next(self._ids),
+            call,
+            state=LegState.CALLING,
+            source=uri_place(uri),
+            local_host=local.host,
+            local=local,
+            srtp=self.srtp_toward(uri),
+        )
         try:
             call.place(uri, from_uri)
         except pj.Error as error:
@@ -166,6 +210,16 @@ class SipAgent:
         self.counters.outgoing += 1
         return call.leg
 
+    def trust(self, host: str, is_trusted: bool) -> None:  # noqa: FBT001  # a callback
+        """Let a source through to us though strangers use up what all may send together."""
+        (self._door.trust if is_trusted else self._door.distrust)(host)
+
+    def options(self, uri: str, told: Told) -> None:
+        """Ask whoever is at a SIP URI whether it is there; `told` gets the final status."""
+        if self._library is not None and not self._closing.is_set():
+            self._door.options(uri, told)
+            self._after_operation()
+
     def _after_operation(self) -> None:
         if self._library is not None:
             self._library.reschedule()
@@ -176,14 +230,29 @@ class SipAgent:
         """What becomes of a request outside a dialog; None: pjsua2 makes a call of it."""
         if self._closing.is_set():
             return Answer(UNAVAILABLE)
-        refusal = self._admission(request)
-        if refusal is None and request.method == "INVITE" and self._is_full:
-            return OVERLOADED
-        if refusal is None:
-            self._arrived_at = request.local[0]
-            return answer_admitted(request.method)
-        self._note_refusal(request.source[0])
-        return refusal
+        decision = self._admission(request)
+        if isinstance(decision, Admitted):
+            if request.method == "INVITE" and (self._is_full or self._is_overloaded()):
+                return OVERLOADED
+            if fault := fault_of(request):
+                return fault
+            self._entering = _Entering(request.local[0], request.transport, decision.user)
+            return answer_admitted(request, self._settings.min_se_s)
+        if decision.status == FORBIDDEN.status:
+            self._note_refusal(request.source[0])
+        return decision
+
+    def _decide_in_call(self, call_id: int, request: SipRequest) -> Answer | None:
+        """INFO and OPTIONS within a call."""
+        call = self._calls.by_id.get(call_id)
+        if call is None:
+            return None
+        if request.method == "OPTIONS":
+            return replace(DONE, headers=CAPABILITIES)
+        answer, digit = read_info(request.message)
+        if digit:
+            call.leg.pressed(digit)
+        return answer
 
     def _note_refusal(self, host: str) -> None:
         """Count it; log one line each second at most, with the address and nothing else."""
@@ -215,10 +284,13 @@ class SipAgent:
             called=request_user(message),
             source=source,
             local_host=self._reached_host(source[0]),
+            srtp=self._settings.srtp_over(self._entering.transport),
+            user=self._entering.user,
+            transport=self._entering.transport.lower().removesuffix("6"),
         )
 
     def _offer_leg(self, leg: SipLeg, offer: str) -> None:
-        leg.offer = parse_sdp_untrusted(offer) if offer else None
+        leg.offer = parse_sdp_untrusted(offer, leg.srtp) if offer else None
         handler = self._on_incoming(leg)
         if handler is not None:
             leg.begin(handler)
@@ -231,49 +303,31 @@ class SipAgent:
         A socket bound to all addresses does not tell: then it is the one that the kernel would
         answer from.
         """
-        if self._arrived_at in self._bound_hosts:
-            return self._arrived_at
-        family = socket.AF_INET6 if ":" in source_host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect((source_host, _ANY_PORT))
-            except OSError:
-                return self._arrived_at
-            return str(probe.getsockname()[0])
+        arrived_at = self._entering.local_host
+        if arrived_at in self._bound_hosts:
+            return arrived_at
+        return _answering_host(source_host) or arrived_at
+
+    def srtp_toward(self, uri: str) -> Srtp:
+        """Whether audio is encrypted with a phone of this sip URI."""
+        return self._settings.srtp_over(uri_transport(uri))
+
+    def host_toward(self, uri: str) -> str:
+        """The address of ours that a sip URI is called from; empty when it leads nowhere."""
+        host, _ = uri_place(uri)
+        bound = [each for each in self._bound_hosts if (":" in each) == (":" in host)]
+        return bound[0] if bound else _answering_host(host)
 
 
-class _Door(pj.SipModule):  # type: ignore[misc]  # pjsua2 carries no types
-    """Sees each request outside a dialog before pjsua2 does, behind the extension's limits."""
-
-    def __init__(self, decide: Callable[[SipRequest], Answer | None]) -> None:
-        super().__init__("siax-door")
-        self._decide = decide
-
-    def onRxRequest(self, prm: pj.OnRxRequestParam) -> bool:  # noqa: N802
-        """Answer the request, or leave it to pjsua2 by returning False."""
+def _answering_host(host: str) -> str:
+    """The address that the kernel would send to a host from; empty when it would not."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            answer = self._decide(_request(prm))
-        except Exception as error:  # noqa: BLE001  # whatever it is, it must not reach C++
-            log_failure("onRxRequest", error)
-            answer = Answer(SERVER_ERROR)
-        if answer is None:
-            return False
-        prm.code = answer.status
-        prm.reason = answer.reason
-        prm.stateful = answer.stateful
-        for name, value in answer.headers:
-            prm.headers.append(pj_header(name, value))
-        return True
-
-
-def _request(prm: pj.OnRxRequestParam) -> SipRequest:
-    return SipRequest(
-        method=prm.method,
-        transport=prm.transport,
-        source=host_port(prm.rdata.srcAddress),
-        local=host_port(prm.localAddress),
-        message=prm.rdata.wholeMsg,
-    )
+            probe.connect((host, _ANY_PORT))
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])
 
 
 class _Account(pj.Account):  # type: ignore[misc]  # pjsua2 carries no types

@@ -18,11 +18,12 @@ import structlog
 
 from bridge.sip.admission import Headers
 from bridge.sip.leg import NOT_ACCEPTABLE_HERE, SERVER_ERROR, SipLeg
-from bridge.sip.messages import host_port, q850_cause
+from bridge.sip.messages import host_port, q850_cause, sdp_body
 from bridge.sip.sdp import AudioDescription, Direction, PayloadType, direction_of
 
 log = structlog.get_logger("sip")
 
+_RINGING = 180
 _REFUSALS = 300
 _DECLINE = 603
 _Callback = TypeVar("_Callback", bound=Callable[..., None])
@@ -73,6 +74,8 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
     def __init__(self, account: pj.Account, call_id: int, table: CallTable) -> None:
         super().__init__(account, call_id)
         self._table = table
+        self._answer_came = self._is_confirmed = False
+        self._goodbye: Headers | None = None
 
     # Down: CallControl.
 
@@ -103,8 +106,22 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
         self._table.after_operation()
 
     def hang_up(self, headers: Headers) -> None:
-        """CANCEL or BYE, as pjsip knows best."""
-        self._attempt(self.hangup, _operation(headers))
+        """CANCEL or BYE, as pjsip knows best.
+
+        Between our 200 and its ACK the BYE has to wait (RFC 3261 section 15), and pjsip would lose
+        its headers meanwhile. So it is we who wait; where no ACK comes, pjsip ends the call.
+        """
+        if self._awaits_ack():
+            self._goodbye = headers
+        else:
+            self._attempt(self.hangup, _operation(headers))
+
+    def _awaits_ack(self) -> bool:
+        try:
+            info = self.getInfo()
+        except pj.Error:  # it is gone
+            return False
+        return bool(info.state == pj.PJSIP_INV_STATE_CONNECTING and info.role == pj.PJSIP_ROLE_UAS)
 
     def fail(self) -> None:
         """End it after an error of our own, quietly if even that fails."""
@@ -131,13 +148,20 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
     @_guarded
     def onCallState(self, prm: pj.OnCallStateParam) -> None:  # noqa: N802
         """The state machine of the INVITE has moved."""
+        self._read_answer(prm.e)
         info = self.getInfo()
         if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             self._forget(info.id)
             cause = q850_cause(_received(prm.e))
             self.leg.disconnected(info.lastStatusCode, info.lastReason, cause)
+        elif info.state == pj.PJSIP_INV_STATE_CONFIRMED and self._goodbye is not None:
+            self._attempt(self.hangup, _operation(self._goodbye))
         elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:
-            self.leg.established()
+            self._is_confirmed = True
+            if not self._answer_came:  # else the answer is read first, from the message to come
+                self.leg.established()
+        elif info.state == pj.PJSIP_INV_STATE_EARLY and info.lastStatusCode == _RINGING:
+            self.leg.rings()
 
     def _forget(self, call_id: int) -> None:
         if self._table.by_id.get(call_id) is self:
@@ -162,12 +186,18 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
 
     @_guarded
     def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:  # noqa: ARG002, N802
-        """An exchange is complete; worth knowing when it answers our offer."""
+        """An exchange is complete; worth knowing when it answers our offer.
+
+        Then the message itself comes next, except for the ACK of a re-INVITE.
+        """
         if self.leg.awaits_answer:
-            self.leg.agreed(self._answered())
+            if self.getInfo().state == pj.PJSIP_INV_STATE_CONFIRMED:
+                self.leg.agreed(self._answered())
+            else:
+                self._answer_came = True
 
     def _answered(self) -> AudioDescription:
-        """The phone's answer to our offer, as pjsip understood it."""
+        """The phone's answer to our offer, as pjsip understood it: its keys are thought to stay."""
         try:
             info = self.getStreamInfo(0)
         except pj.Error:  # an inactive stream has no information
@@ -184,7 +214,22 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
             ),
             telephone_event=info.audTxEventPt if info.audTxEventPt >= 0 else None,
             rtcp_port=host_port(info.remoteRtcpAddress)[1],
+            crypto=self.leg.remote.crypto if self.leg.remote else (),
         )
+
+    @_guarded
+    def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:  # noqa: N802
+        """A transaction of this call has moved on, mostly because of a message."""
+        self._read_answer(prm.e)
+
+    def _read_answer(self, event: pj.SipEvent) -> None:
+        """Take the phone's answer to our offer from its message: pjsua2 tells no keys."""
+        description = sdp_body(_received(event)) if self._answer_came else ""
+        if description:
+            self._answer_came = False
+            self.leg.answered(description)
+            if self._is_confirmed:
+                self.leg.established()
 
     def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:  # noqa: N802
         """Decline REFER: by default pjsua2 would call whatever the phone names."""
@@ -219,4 +264,6 @@ def _received(event: pj.SipEvent) -> str:
     body = event.body
     if event.type == pj.PJSIP_EVENT_TSX_STATE and body.tsxState.type == pj.PJSIP_EVENT_RX_MSG:
         return str(body.tsxState.src.rdata.wholeMsg)
+    if event.type == pj.PJSIP_EVENT_RX_MSG:  # an ACK, which is no transaction
+        return str(body.rxMsg.rdata.wholeMsg)
     return ""

@@ -10,12 +10,14 @@ faster, do nothing.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import Enum, auto
 from types import MappingProxyType
 from typing import Protocol
 
 from bridge.sip.admission import Headers
+from bridge.sip.sdes import SdesError, Srtp
 from bridge.sip.sdp import AudioDescription, LocalMedia, SdpError, parse_sdp_untrusted
 from bridge.sip.sdp_writing import write_sdp
 
@@ -102,9 +104,12 @@ class LegHandler(Protocol):
 class SipLeg:
     """One call. `caller` and `called` are user parts, unescaped; addresses are (host, port).
 
-    `local_host` is the address that the phone reached, in numbers. `offer` is the phone's first
-    offer, None when the phone leaves the offer to us. All of it is set before on_incoming sees the
-    leg and stays.
+    `source` is where the phone is, `local_host` our address that it reached, or that we reach it
+    from, in numbers. `offer` is the phone's first offer, None when the phone leaves the offer to
+    us. `user` is the phone that has proved itself, empty for one that was let in by its address;
+    `transport` is udp, tcp or tls. All of it is set before on_incoming sees the leg and stays.
+    `srtp` says whether its audio is encrypted. `on_ringing` is called with each 180 of a phone that
+    we call.
     """
 
     __slots__ = (
@@ -122,8 +127,12 @@ class SipLeg:
         "id",
         "local_host",
         "offer",
+        "on_ringing",
         "source",
+        "srtp",
         "state",
+        "transport",
+        "user",
     )
 
     def __init__(
@@ -137,6 +146,9 @@ class SipLeg:
         source: tuple[str, int] = ("", 0),
         local_host: str = "",
         local: LocalMedia | None = None,
+        srtp: Srtp = Srtp.OFF,
+        user: str = "",
+        transport: str = "",
     ) -> None:
         self.id = leg_id
         self.state = state
@@ -144,7 +156,11 @@ class SipLeg:
         self.called = called
         self.source = source
         self.local_host = local_host
+        self.srtp = srtp
+        self.user = user
+        self.transport = transport
         self.offer: AudioDescription | None = None
+        self.on_ringing: Callable[[SipLeg], None] = _ignore
         self._control: CallControl | None = control
         self._handler: LegHandler | None = None
         self._deferred: list[tuple[int, LocalMedia | None]] = []
@@ -225,7 +241,7 @@ class SipLeg:
         if self._handler is None:
             return False
         try:
-            self._answer_offer(parse_sdp_untrusted(text))
+            self._answer_offer(parse_sdp_untrusted(text, self.srtp))
         except SdpError:
             return False
         return True
@@ -241,12 +257,29 @@ class SipLeg:
         self._we_offered = True
         return write_sdp(None, self._local, self._session_id, 1)
 
+    def pressed(self, digit: str) -> None:
+        """A digit came by INFO."""
+        if self._handler is not None and not self.is_over:
+            self._handler.on_digit(self, digit)
+
     def agreed(self, remote: AudioDescription) -> None:
         """An offer of ours was answered."""
         self._we_offered = False
         self._remote = remote
         if self._handler is not None and not self.is_over:
             self._local = self._handler.on_media(self, remote)
+
+    def answered(self, text: str) -> None:
+        """An offer of ours was answered by an SDP, whose first codec counts, or whose flaws end it.
+
+        RFC 3264 section 6.1: the first one is what the phone likes to use.
+        """
+        try:
+            remote = parse_sdp_untrusted(text, self.srtp)
+            self.agreed(replace(remote, payload_types=remote.payload_types[:1]))
+        except (SdpError, SdesError):
+            self._we_offered = False
+            self.end(NOT_ACCEPTABLE_HERE)
 
     @property
     def awaits_answer(self) -> bool:
@@ -257,6 +290,11 @@ class SipLeg:
     def remote(self) -> AudioDescription | None:
         """What the phone said last of its media."""
         return self._remote
+
+    def rings(self) -> None:
+        """A 180 was received, or sent."""
+        if self.state is LegState.CALLING:
+            self.on_ringing(self)
 
     def established(self) -> None:
         """The 2xx is acknowledged."""
@@ -315,6 +353,10 @@ class SipLeg:
         if self.offer is None:
             return ""
         return write_sdp(self.offer, local, self._session_id, 1)
+
+
+def _ignore(_leg: SipLeg) -> None:
+    """Stand in for a callback that nobody has set."""
 
 
 def _one_line(reason: str) -> str:

@@ -38,6 +38,8 @@ _TRANSPORTS = {
     ("udp", True): pj.PJSIP_TRANSPORT_UDP6,
     ("tcp", False): pj.PJSIP_TRANSPORT_TCP,
     ("tcp", True): pj.PJSIP_TRANSPORT_TCP6,
+    ("tls", False): pj.PJSIP_TRANSPORT_TLS,
+    ("tls", True): pj.PJSIP_TRANSPORT_TLS6,
 }
 # What pjsua2 must know to let an offer pass; which codecs we speak is sdp's decision.
 _NEGOTIABLE = (
@@ -99,6 +101,8 @@ class Library:
             self.endpoint.libInit(_endpoint_config(settings, self._writer))
             self._use_no_media()
             self._uses_ipv6 = any(address.is_ipv6 for address in listen)
+            self._tls = settings.tls
+            self._session_s = (settings.session_expires_s, settings.min_se_s)
             self.listening = tuple(self._listen(address) for address in listen)
             self.endpoint.libStart()
             self.account = pj.Account()
@@ -117,7 +121,11 @@ class Library:
         """Open one transport; the url with the port that the kernel gave."""
         config = pj.TransportConfig()
         config.port = address.port
-        config.boundAddress = address.host
+        if not address.is_wildcard:
+            # A bound address is the Contact's; else that is the one that each phone can reach.
+            config.boundAddress = address.host
+        if address.transport == "tls":
+            self._certify(config.tlsConfig, address)
         kind = _TRANSPORTS[address.transport, address.is_ipv6]
         try:
             transport = self.endpoint.transportCreate(kind, config)
@@ -125,6 +133,17 @@ class Library:
             raise SipError(f"cannot listen on {address.url}: {explain(error.status)}") from None
         _, port = host_port(self.endpoint.transportGetInfo(transport).localName)
         return f"{address.url.rpartition(':')[0]}:{port}"
+
+    def _certify(self, config: pj.TlsConfig, address: ListenAddress) -> None:
+        """TLS 1.2 at least, and a certificate of the client where we can judge one."""
+        if self._tls is None:
+            raise SipError(f"{address.url}: TLS needs a certificate and a key")
+        config.certFile = str(self._tls.certificate)
+        config.privKeyFile = str(self._tls.key)
+        config.proto = pj.PJ_SSL_SOCK_PROTO_TLS1_2 | pj.PJ_SSL_SOCK_PROTO_TLS1_3
+        if self._tls.client_ca is not None:
+            config.CaListFile = str(self._tls.client_ca)
+            config.verifyClient = config.requireClientCert = True
 
     def use_account(self, account: pj.Account) -> None:
         """Let an Account subclass take the calls: incoming ones go to its onIncomingCall."""
@@ -139,6 +158,9 @@ class Library:
         media.streamKaEnabled = False
         media.srtpUse = pj.PJMEDIA_SRTP_OPTIONAL
         media.srtpSecureSignaling = 0
+        calls = config.callConfig
+        calls.timerUse = pj.PJSUA_SIP_TIMER_OPTIONAL
+        calls.timerSessExpiresSec, calls.timerMinSESec = self._session_s
         nat = config.natConfig
         nat.contactRewriteUse = nat.viaRewriteUse = nat.sdpNatRewriteUse = 0
         nat.sipOutboundUse = 0

@@ -10,6 +10,12 @@ from urllib.parse import unquote
 
 _USER = re.compile(r"<?\s*(?:sips?|tel):([^@>;?]*)(?:;[^@>?]*)?(@)?", re.IGNORECASE)
 _Q850 = re.compile(r"Q\.850\s*;(?:[^,]*;)?\s*cause\s*=\s*(\d{1,3})", re.IGNORECASE)
+_PLACE = re.compile(
+    r"sips?:(?:[^@]*@)?(?:\[([0-9a-f:.]+)\]|([^:;?@\[\]]+))(?::(\d{1,5}))?(?:[;?]|$)",
+    re.IGNORECASE | re.ASCII,
+)
+_TRANSPORT = re.compile(r";transport=(\w+)", re.IGNORECASE)
+_SIP_PORT = 5060
 _MAX_Q850_CAUSE = 127
 _MAX_REASON_CHARACTERS = 256
 
@@ -32,6 +38,28 @@ def user_part(uri: str) -> str:
     if found is None or not (found[2] or bare[:4].lower() == "tel:"):
         return ""
     return unquote(found[1].partition(":")[0])
+
+
+def uri_place(uri: str) -> tuple[str, int]:
+    """Where a sip URI leads, its port 5060 unless it says another; ("", 0) if it is none.
+
+    RFC 3261 section 19.1.1.
+    """
+    found = _PLACE.match(uri)
+    if found is None:
+        return "", 0
+    return (found[1] or found[2]), int(found[3] or _SIP_PORT)
+
+
+def uri_transport(uri: str) -> str:
+    """The transport of a sip URI, "udp" if it names none, "tls" of every sips URI.
+
+    RFC 3261 section 19.1.1.
+    """
+    if uri[:5].lower() == "sips:":
+        return "tls"
+    found = _TRANSPORT.search(uri)
+    return found[1].lower() if found else "udp"
 
 
 def request_user(message: str) -> str:

@@ -15,6 +15,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from bridge.errors import BridgeError
+from bridge.sip.sdes import MAX_CRYPTOS, Crypto, Srtp, parse_crypto_untrusted
 
 MAX_SDP_CHARACTERS = 6000
 MAX_MEDIA_LINES = 16
@@ -25,9 +26,11 @@ TELEPHONE_EVENT = "TELEPHONE-EVENT"
 TELEPHONE_EVENT_CLOCK_HZ = 8000
 
 _PLAIN_RTP = frozenset({"RTP/AVP", "RTP/AVPF"})
+_SECURE_RTP = frozenset({"RTP/SAVP", "RTP/SAVPF"})
 _TOKEN = re.compile(r"[!#$%&'*+.0-9A-Z^_`a-z{|}~/-]{1,64}")
 _RTPMAP = re.compile(r"(\d{1,3}) +([!-.0-~]{1,32})/(\d{1,6})(?:/(\d))?", re.ASCII)
 _FMTP = re.compile(r"(\d{1,3}) +([ -~]+)", re.ASCII)
+_ILBC_20_MS = re.compile(r"\bmode *= *20\b", re.ASCII)
 _MEDIA_FIELDS = 4
 _CONNECTION_FIELDS = 3
 _MAX_PAYLOAD_TYPE = 127
@@ -89,8 +92,10 @@ class AudioDescription:
 
     `host` is an address literal; the unspecified address means that the peer wants no media
     (hold as in RFC 2543), which `direction` says too. `payload_types` are in the peer's order,
-    without telephone-event, whose number at 8000 Hz is `telephone_event`. `ptime_ms` is None when
-    the peer named none. `line` is the index of the audio line in `media_lines`.
+    without telephone-event, whose number at 8000 Hz is `telephone_event`. `ptime_ms` and
+    `maxptime_ms` are None when the peer named none. `line` is the index of the audio line in
+    `media_lines`. `crypto` is what the peer says of its SRTP that we can do, best first; empty: the
+    audio is in clear.
     """
 
     host: str
@@ -98,10 +103,12 @@ class AudioDescription:
     payload_types: tuple[PayloadType, ...]
     direction: Direction = Direction.SENDRECV
     ptime_ms: int | None = None
+    maxptime_ms: int | None = None
     telephone_event: int | None = None
     rtcp_port: int = 0
     line: int = 0
     media_lines: tuple[MediaLine, ...] = ()
+    crypto: tuple[Crypto, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,8 @@ class LocalMedia:
 
     `encodings` are keys of ENCODINGS. An answer carries the first one that the peer offers too,
     an offer all of them. `direction` is what we would like; an answer grants at most what the
-    offer allows.
+    offer allows. `crypto` are our keys: one to answer with, or one for each suite to offer, which
+    an offer demands when `secure_only` and else only proposes (RFC 8643).
     """
 
     host: str
@@ -119,6 +127,8 @@ class LocalMedia:
     ptime_ms: int = 20
     direction: Direction = Direction.SENDRECV
     telephone_event: bool = True
+    crypto: tuple[Crypto, ...] = ()
+    secure_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +148,7 @@ ENCODINGS: Mapping[str, Encoding] = MappingProxyType(
         "G722": Encoding(9, "G722/8000"),
         "GSM": Encoding(3, "GSM/8000"),
         "G729": Encoding(18, "G729/8000", fmtp="annexb=no"),
-        "ILBC": Encoding(97, "iLBC/8000", fmtp="mode=30"),
+        "ILBC": Encoding(97, "iLBC/8000", fmtp="mode=20"),
     }
 )
 
@@ -167,33 +177,49 @@ class _Section:
     port: int = 0
     protocol: str = ""
     formats: tuple[str, ...] = ()
-    ptime_ms: int | None = None
+    ptimes_ms: dict[str, int] = field(default_factory=dict)
     rtcp_port: int | None = None
     rtpmaps: dict[int, tuple[str, int, int]] = field(default_factory=dict)
     fmtps: dict[int, str] = field(default_factory=dict)
+    cryptos: dict[int, Crypto] = field(default_factory=dict)
 
     @property
-    def usable(self) -> bool:
-        """Whether this is audio over plain RTP which the peer did not switch off."""
-        return self.kind == "audio" and self.port != 0 and self.protocol in _PLAIN_RTP
+    def is_audio(self) -> bool:
+        """Whether this is audio over a transport that we know, which is not switched off."""
+        known = self.protocol in _PLAIN_RTP or self.protocol in _SECURE_RTP
+        return self.kind == "audio" and self.port != 0 and known
 
 
-def parse_sdp_untrusted(text: str) -> AudioDescription:
-    """Read a peer's session description; the first usable audio line counts.
+def parse_sdp_untrusted(text: str, srtp: Srtp = Srtp.OFF) -> AudioDescription:
+    """Read a peer's session description; the first audio line counts that `srtp` allows.
+
+    Where SRTP is optional, a line that can be encrypted goes before one that cannot. One over plain
+    RTP with keys counts as such (RFC 8643).
 
     Raises:
-        SdpError: malformed, too large, or no audio line over plain RTP (encrypted RTP alone, all
-            lines switched off, a connection address that is no unicast address literal).
+        SdpError: malformed, too large, or no audio line that `srtp` allows (all switched off, no
+            keys that we can use, a connection address that is no unicast address literal).
 
-    RFC 4566 section 5; RFC 3264 section 5.
+    RFC 4566 section 5; RFC 3264 section 5; RFC 4568 section 5.1.
     """
     session, media = _read_sections(text)
-    for line, section in enumerate(media):
-        if section.usable:
-            return _describe(session, section, line, media)
+    lines = [line for line, section in enumerate(media) if section.is_audio]
+    plain = [line for line in lines if media[line].protocol in _PLAIN_RTP]
+    secure = [line for line in lines if media[line].cryptos]
+    if srtp is not Srtp.OFF and secure:
+        return _describe(session, secure[0], media, tuple(media[secure[0]].cryptos.values()))
+    if srtp is not Srtp.REQUIRED and plain:
+        return _describe(session, plain[0], media, ())
     if any(section.kind == "audio" and section.port for section in media):
-        raise SdpError("SDP offers audio over encrypted or unknown transports only")
+        raise SdpError(_NOT_ALLOWED[srtp])
     raise SdpError("SDP has no active audio line")
+
+
+_NOT_ALLOWED = {
+    Srtp.OFF: "SDP offers audio over encrypted or unknown transports only",
+    Srtp.OPTIONAL: "SDP offers audio over transports or with keys only that are not known",
+    Srtp.REQUIRED: "SDP offers no audio that can be encrypted, as is required",
+}
 
 
 def _read_sections(text: str) -> tuple[_Section, list[_Section]]:
@@ -253,16 +279,30 @@ def _read_attribute(section: _Section, value: str) -> None:
     match name:
         case "sendrecv" | "sendonly" | "recvonly" | "inactive":
             section.direction = Direction(name)
-        case "ptime":
+        case "ptime" | "maxptime":
             ptime_ms = _decimal(rest.strip(), 1000)
-            section.ptime_ms = ptime_ms if ptime_ms in PTIME_RANGE_MS else None
+            if ptime_ms is not None and ptime_ms in PTIME_RANGE_MS:
+                section.ptimes_ms[name] = ptime_ms
         case "rtcp":
             section.rtcp_port = _decimal(rest.partition(" ")[0], 65535)
+        case "crypto":
+            _read_crypto(section, rest)
         case "rtpmap":
             _read_rtpmap(section, rest)
-        case "fmtp" if len(rest) <= MAX_FMTP_CHARACTERS:
-            if found := _FMTP.fullmatch(rest.strip()):
-                section.fmtps.setdefault(int(found[1]), found[2])
+        case "fmtp":
+            _read_fmtp(section, rest)
+
+
+def _read_crypto(section: _Section, value: str) -> None:
+    crypto = parse_crypto_untrusted(value)
+    if crypto is not None and len(section.cryptos) < MAX_CRYPTOS:
+        section.cryptos.setdefault(crypto.tag, crypto)
+
+
+def _read_fmtp(section: _Section, value: str) -> None:
+    found = _FMTP.fullmatch(value.strip()) if len(value) <= MAX_FMTP_CHARACTERS else None
+    if found is not None:
+        section.fmtps.setdefault(int(found[1]), found[2])
 
 
 def _read_rtpmap(section: _Section, value: str) -> None:
@@ -279,8 +319,9 @@ def _decimal(digits: str, limit: int) -> int | None:
 
 
 def _describe(
-    session: _Section, audio: _Section, line: int, media: Sequence[_Section]
+    session: _Section, line: int, media: Sequence[_Section], crypto: tuple[Crypto, ...]
 ) -> AudioDescription:
+    audio = media[line]
     host, wants_media = _connection_host(audio.connection or session.connection)
     direction = audio.direction or session.direction or Direction.SENDRECV
     if not wants_media:
@@ -291,11 +332,13 @@ def _describe(
         port=audio.port,
         payload_types=tuple(p for p in payload_types if p.encoding != TELEPHONE_EVENT),
         direction=direction,
-        ptime_ms=audio.ptime_ms,
+        ptime_ms=audio.ptimes_ms.get("ptime"),
+        maxptime_ms=audio.ptimes_ms.get("maxptime"),
         telephone_event=_telephone_event(payload_types),
         rtcp_port=audio.port + 1 if audio.rtcp_port is None else audio.rtcp_port,
         line=line,
         media_lines=tuple(MediaLine(m.kind, m.protocol, m.formats) for m in media),
+        crypto=crypto,
     )
 
 
@@ -342,11 +385,16 @@ def _telephone_event(payload_types: Sequence[PayloadType]) -> int | None:
 
 
 def common_payload_type(remote: AudioDescription, encodings: Sequence[str]) -> PayloadType | None:
-    """The first of our `encodings` that the peer has too, under the peer's number, or None."""
-    for name in encodings:
-        ours = ENCODINGS[name]
-        for payload in remote.payload_types:
-            same_clock = payload.clock_rate_hz == ours.clock_rate_hz
-            if payload.encoding == name and same_clock and payload.channels == 1:
-                return payload
-    return None
+    """The first of our `encodings` that the peer has too, under the peer's number, or None.
+
+    iLBC counts where the peer asks for frames of 20 ms: it would send 30 ms otherwise, whatever we
+    answer (RFC 3952 section 5).
+    """
+    pairs = ((name, payload) for name in encodings for payload in remote.payload_types)
+    return next((payload for name, payload in pairs if _is_encoding(payload, name)), None)
+
+
+def _is_encoding(payload: PayloadType, name: str) -> bool:
+    codec = payload.encoding, payload.clock_rate_hz, payload.channels
+    same = codec == (name, ENCODINGS[name].clock_rate_hz, 1)
+    return same and (name != "ILBC" or bool(_ILBC_20_MS.search(payload.fmtp)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bridge.sip.sdes import write_crypto
 from bridge.sip.sdp import (
     ENCODINGS,
     AudioDescription,
@@ -58,7 +59,7 @@ def _write_offer(local: LocalMedia) -> str:
     return _write_audio(
         local,
         local.direction,
-        protocol="RTP/AVP",
+        protocol="RTP/SAVP" if local.secure_only else "RTP/AVP",
         numbers=numbers,
         rtpmaps=rtpmaps,
         event=event,
@@ -70,6 +71,8 @@ def _write_answer(offer: AudioDescription, local: LocalMedia) -> str:
     codec = common_payload_type(offer, local.encodings)
     if codec is None:
         raise SdpError("SDP offers no codec that both sides have")
+    if bool(offer.crypto) != bool(local.crypto):
+        raise SdpError("SDP offers keys that are not answered")
     parts = [f"m={m.kind} 0 {m.protocol} {' '.join(m.formats)}\r\n" for m in offer.media_lines]
     parts[offer.line] = _write_audio(
         local,
@@ -101,5 +104,6 @@ def _write_audio(
     events = "" if event is None else _TELEPHONE_EVENT_LINES.format(event)
     return (
         f"m=audio {local.port} {protocol} {formats}\r\n{rtpmaps}{events}"
+        f"{''.join(map(write_crypto, local.crypto))}"
         f"a=ptime:{local.ptime_ms}\r\na={direction.value}\r\n"
     )

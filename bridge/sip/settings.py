@@ -8,12 +8,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from bridge.errors import BridgeError
+from bridge.sip.sdes import Srtp
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_LISTEN_URL = re.compile(r"(udp|tcp)://(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):(\d{1,5})", re.ASCII)
+_LISTEN_URL = re.compile(r"(udp|tcp|tls)://(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):(\d{1,5})", re.ASCII)
 _MAX_PORT = 65535
 
 
@@ -22,14 +24,27 @@ class SipError(BridgeError):
 
 
 @dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files: our certificate with those of its issuers, its key, and whom clients need."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SipSettings:
     """Settings of one SipAgent, fixed for its life.
 
     `listen` holds urls as "udp://0.0.0.0:5060" or "tcp://[::1]:5060"; port 0 lets the kernel
-    choose. `allow` holds the networks that may call without credentials; they are exempt from the
-    limits on strangers' requests. `max_calls` bounds concurrent calls; each costs about 21 kB from
-    the start. `library_log_level` is pjsip's: 1 errors, 2 warnings, 3 information. `nameservers`
-    are asked for names in phones' Contact headers; without any, such a lookup blocks the loop.
+    choose. "tls://" needs `tls`. `allow` holds the networks that may call without credentials; they
+    are exempt from the limits on strangers' requests. `max_calls` bounds concurrent calls; each
+    costs about 21 kB from the start. `library_log_level` is pjsip's: 1 errors, 2 warnings, 3
+    information. `nameservers` are asked for names in phones' Contact headers; without any, such a
+    lookup blocks the loop.
+    `srtp` None means: required over TLS, where nobody can read the keys, and optional else.
+    `session_expires_s` is the session timer that calls to phones propose, `min_se_s` the least that
+    a phone may ask for (RFC 4028); neither is less than 90.
     """
 
     listen: tuple[str, ...]
@@ -38,11 +53,21 @@ class SipSettings:
     max_calls: int = 1000
     library_log_level: int = 2
     nameservers: tuple[str, ...] = ()
+    tls: TlsFiles | None = None
+    srtp: Srtp | None = None
+    session_expires_s: int = 1800
+    min_se_s: int = 90
+
+    def srtp_over(self, transport: str) -> Srtp:
+        """What holds for a call whose SIP came over a transport, like "UDP" or "TLS"."""
+        if self.srtp is not None:
+            return self.srtp
+        return Srtp.REQUIRED if transport.upper().startswith("TLS") else Srtp.OPTIONAL
 
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """One parsed listen url; `transport` is "udp" or "tcp"."""
+    """One parsed listen url; `transport` is "udp", "tcp" or "tls"."""
 
     url: str
     transport: str
@@ -68,7 +93,7 @@ def parse_listen_url(url: str) -> ListenAddress:
     """
     found = _LISTEN_URL.fullmatch(url)
     if found is None or int(found[4]) > _MAX_PORT:
-        raise SipError(f"{url}: expected udp://ADDRESS:PORT or tcp://ADDRESS:PORT")
+        raise SipError(f"{url}: expected udp://, tcp:// or tls://ADDRESS:PORT")
     kind = ipaddress.IPv6Address if found[2] else ipaddress.IPv4Address
     try:
         host = kind(found[2] or found[3])

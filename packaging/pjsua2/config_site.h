@@ -5,6 +5,9 @@
 #define PJSIP_MAX_TRANSPORTS     4096
 #define PJSIP_MAX_NET_EVENTS     16
 
+/* A connection that says nothing within so many seconds is closed: who has none may open many. */
+#define PJSIP_TRANSPORT_SERVER_IDLE_TIME_FIRST 20
+
 /* Every message allocates this much, so it is not larger than real ones need. */
 #define PJSIP_MAX_PKT_LEN        6000
 #define PJSIP_MAX_URL_SIZE       1024

@@ -79,9 +79,12 @@ std::size_t RequestLimiter::KeyHash::operator()(const Key &key) const {
     return static_cast<std::size_t>(mix(mix(key.high ^ seed) ^ key.low));
 }
 
+RequestLimiter::KeyHash RequestLimiter::seededHash() {
+    return KeyHash{std::uint64_t(std::random_device{}()) << 32 | std::random_device{}()};
+}
+
 RequestLimiter::RequestLimiter(const RequestLimits &limits) PJSUA2_THROW(Error)
-    : total_{0, 0}, index_(16, KeyHash{std::uint64_t(std::random_device{}()) << 32 |
-                                       std::random_device{}()}) {
+    : total_{0, 0}, index_(16, seededHash()), trusted_(16, seededHash()) {
     setLimits(limits);
     total_.tokens = limits_.totalBurst;
 }
@@ -105,6 +108,23 @@ void RequestLimiter::exempt(const std::string &network) PJSUA2_THROW(Error) {
 }
 
 void RequestLimiter::clearExempt() { exempt_.clear(); }
+
+RequestLimiter::Key RequestLimiter::parsedSource(const std::string &address) PJSUA2_THROW(Error) {
+    Octets octets;
+    if (!parseAddress(address, octets)) PJSUA2_RAISE_ERROR(PJ_EINVAL);
+    return sourceOf(octets);
+}
+
+bool RequestLimiter::trust(const std::string &address) PJSUA2_THROW(Error) {
+    const Key source = parsedSource(address);
+    if (trusted_.size() >= limits_.maxTrusted) return trusted_.count(source) == 1;
+    trusted_.insert(source);
+    return true;
+}
+
+void RequestLimiter::distrust(const std::string &address) PJSUA2_THROW(Error) {
+    trusted_.erase(parsedSource(address));
+}
 
 bool RequestLimiter::isExempt(const Octets &address) const {
     return std::any_of(exempt_.begin(), exempt_.end(),
@@ -136,12 +156,14 @@ bool RequestLimiter::admit(const Octets &address, double nowSeconds) {
         ++counters_.exempt;
         return true;
     }
-    Bucket &bucket = bucketOf(sourceOf(address), nowSeconds);
+    const Key source = sourceOf(address);
+    Bucket &bucket = bucketOf(source, nowSeconds);
     if (!bucket.take(nowSeconds, limits_.perSource, limits_.perSourceBurst)) {
         ++counters_.droppedBySource;
         return false;
     }
-    if (!total_.take(nowSeconds, limits_.total, limits_.totalBurst)) {
+    if (trusted_.count(source) == 0 &&
+        !total_.take(nowSeconds, limits_.total, limits_.totalBurst)) {
         ++counters_.droppedByTotal;
         return false;
     }
@@ -158,6 +180,7 @@ bool RequestLimiter::admit(const std::string &address, double nowSeconds) PJSUA2
 RequestCounters RequestLimiter::counters() const {
     RequestCounters counters = counters_;
     counters.sources = static_cast<unsigned>(sources_.size());
+    counters.trusted = static_cast<unsigned>(trusted_.size());
     return counters;
 }
 

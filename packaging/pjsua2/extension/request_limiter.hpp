@@ -5,6 +5,7 @@
 #include <list>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct RequestLimits {
     double   total = 300;
     double   totalBurst = 300;
     unsigned maxSources = 4096;     // sources remembered; beyond, the longest unheard is forgotten
+    unsigned maxTrusted = 16384;
 };
 
 /** What has passed and what has not, since the limiter was made. */
@@ -28,6 +30,7 @@ struct RequestCounters {
     unsigned long long droppedBySource = 0;
     unsigned long long droppedByTotal = 0;
     unsigned           sources = 0;     // remembered now
+    unsigned           trusted = 0;     // now
 };
 
 /**
@@ -35,7 +38,8 @@ struct RequestCounters {
  *
  * A source is one IPv4 address or one IPv6 /64, since a host owns at least that much; IPv4 in IPv6
  * clothes is IPv4. A source's bucket is asked first, so that one flooder does not use up the
- * bucket that all share. Exempt networks pass without touching either. One thread only.
+ * bucket that all share. Trusted sources have their own bucket alone, so that strangers cannot
+ * lock them out. Exempt networks pass without touching either. One thread only.
  */
 class RequestLimiter {
 public:
@@ -49,6 +53,12 @@ public:
 
     /** Forgets the exempt networks. */
     void clearExempt();
+
+    /** Trusts a source by its numeric address; false beyond maxTrusted. Raises PJ_EINVAL. */
+    bool trust(const std::string &address) PJSUA2_THROW(Error);
+
+    /** Ends that trust. Raises PJ_EINVAL. */
+    void distrust(const std::string &address) PJSUA2_THROW(Error);
 
     /** True when a request of this numeric address passes; nowSeconds never steps back. */
     bool admit(const std::string &address, double nowSeconds) PJSUA2_THROW(Error);
@@ -80,7 +90,9 @@ private:
     };
     using Sources = std::list<std::pair<Key, Bucket>>;  // longest unheard first
 
+    static KeyHash seededHash();
     static Key sourceOf(const Octets &address);
+    static Key parsedSource(const std::string &address) PJSUA2_THROW(Error);
     bool isExempt(const Octets &address) const;
     Bucket &bucketOf(const Key &source, double nowSeconds);
 
@@ -90,6 +102,7 @@ private:
     Bucket                                              total_;
     Sources                                             sources_;
     std::unordered_map<Key, Sources::iterator, KeyHash> index_;
+    std::unordered_set<Key, KeyHash>                    trusted_;
 #endif
 };
 

@@ -2,12 +2,17 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 
 #include <pjsip.h>
 #include <pjsua-lib/pjsua.h>
 #include <pjsua2/endpoint.hpp>
+#include <pjsua-lib/pjsua_internal.h>
+
+#include "delayed_answers.hpp"
+#include "return_path.hpp"
 
 #define THIS_FILE "sip_module.cpp"
 
@@ -15,13 +20,22 @@ namespace pj {
 
 struct SipModule::Impl {
     pjsip_module       module;
+    pjsip_module       callModule;  // sooner than the dialogs
+    pjsip_module       pathModule;  // sooner than the transactions, which hand on answers
     SipModule         *owner;
-    std::string        name;        // module.name points into it
+    std::string        name;        // the modules' names point into these three
+    std::string        callName;
+    std::string        pathName;
     RequestLimiter     limiter;
+    DelayedAnswers     delayed;
     unsigned long long failures = 0;
 };
 
 namespace {
+
+// Between transactions, which know a retransmission, and dialogs.
+constexpr int kCallModulePriority = PJSIP_MOD_PRIORITY_UA_PROXY_LAYER - 1;
+constexpr int kPathModulePriority = PJSIP_MOD_PRIORITY_TSX_LAYER - 1;
 
 // PJSIP's callbacks carry no pointer of ours, so the registered module is found here.
 SipModule::Impl *registered;
@@ -117,12 +131,28 @@ void refuse(SipModule::Impl &module, pjsip_rx_data *rdata) {
                                   PJSIP_SC_INTERNAL_SERVER_ERROR, nullptr, nullptr, nullptr);
 }
 
-pj_bool_t ask(SipModule::Impl &module, pjsip_rx_data *rdata) {
+void answer(SipModule::Impl &module, pjsip_rx_data *rdata, const OnRxRequestParam &prm) {
+    if (!isSendable(prm) || send(rdata, prm) != PJ_SUCCESS) refuse(module, rdata);
+}
+
+// What cannot wait any more is dropped: an answer at once would reward whoever asks too often.
+void answerLater(SipModule::Impl &module, pjsip_rx_data *rdata, const OnRxRequestParam &prm) {
+    SipModule::Impl *owner = &module;
+    module.delayed.add(rdata, prm.delayMs, [owner, prm](pjsip_rx_data *copy) {
+        answer(*owner, copy, prm);
+    });
+}
+
+pj_bool_t ask(SipModule::Impl &module, pjsip_rx_data *rdata, pjsua_call_id callId) {
     OnRxRequestParam prm;
     describe(rdata, prm);
+    prm.callId = callId;
     if (!module.owner->onRxRequest(prm)) return PJ_FALSE;
     if (prm.code == 0) return PJ_TRUE;
-    if (!isSendable(prm) || send(rdata, prm) != PJ_SUCCESS) refuse(module, rdata);
+    if (prm.delayMs > 0 && !prm.stateful)
+        answerLater(module, rdata, prm);
+    else
+        answer(module, rdata, prm);
     return PJ_TRUE;
 }
 
@@ -133,10 +163,65 @@ pj_bool_t onRequest(pjsip_rx_data *rdata) {
     try {
         if (!module->limiter.admit(octetsOf(rdata->pkt_info.src_addr), steadySeconds()))
             return PJ_TRUE;
-        return ask(*module, rdata);
+        if (module->delayed.isWaiting(rdata)) return PJ_TRUE;
+        return ask(*module, rdata, PJSUA_INVALID_ID);
     } catch (...) {
         refuse(*module, rdata);
         return PJ_TRUE;
+    }
+}
+
+bool isForCalls(const pjsip_method &method) {
+    static const pj_str_t info = {const_cast<char *>("INFO"), 4};
+    return method.id == PJSIP_OPTIONS_METHOD || pj_strcmp(&method.name, &info) == 0;
+}
+
+// The dialog of a request, unless the request comes behind a later one (RFC 3261 section 12.2.2).
+pjsip_dialog *dialogOf(pjsip_rx_data *rdata) {
+    if (rdata->msg_info.to->tag.slen == 0) return nullptr;
+    pjsip_dialog *dialog = pjsip_ua_find_dialog(
+        &rdata->msg_info.cid->id, &rdata->msg_info.to->tag, &rdata->msg_info.from->tag, PJ_FALSE);
+    return dialog != nullptr && rdata->msg_info.cseq->cseq > dialog->remote.cseq ? dialog : nullptr;
+}
+
+pj_bool_t onCallRequest(pjsip_rx_data *rdata) {
+    SipModule::Impl *module = registered;
+    if (module == nullptr || !isForCalls(rdata->msg_info.msg->line.req.method) ||
+        pjsip_rdata_get_tsx(rdata) != nullptr)
+        return PJ_FALSE;
+    pjsip_dialog *dialog = dialogOf(rdata);
+    if (dialog == nullptr || dialog->mod_data[pjsua_var.mod.id] == nullptr) return PJ_FALSE;
+    const auto *call = static_cast<pjsua_call *>(dialog->mod_data[pjsua_var.mod.id]);
+    const pj_int32_t sequence = rdata->msg_info.cseq->cseq;
+    pj_bool_t isDone = PJ_TRUE;
+    pjsip_dlg_inc_lock(dialog);     // the answer may end the call
+    try {
+        isDone = ask(*module, rdata, call->index);
+    } catch (...) {
+        refuse(*module, rdata);
+    }
+    if (isDone) dialog->remote.cseq = sequence;
+    pjsip_dlg_dec_lock(dialog);
+    return isDone;
+}
+
+pj_bool_t onMessage(pjsip_rx_data *rdata) {
+    try {
+        returnToSource(rdata);
+    } catch (...) {
+        if (registered != nullptr) ++registered->failures;
+    }
+    return PJ_FALSE;
+}
+
+void onPingDone(void *token, pjsip_event *event) {
+    SipModule::Impl *module = registered;
+    if (module == nullptr) return;
+    const int number = static_cast<int>(reinterpret_cast<std::intptr_t>(token));
+    try {
+        module->owner->onPinged(number, event->body.tsx_state.tsx->status_code);
+    } catch (...) {
+        ++module->failures;
     }
 }
 
@@ -150,6 +235,19 @@ SipModule::SipModule(const std::string &name, int priority) : impl_(new Impl) {
     impl_->module.id = -1;
     impl_->module.priority = priority;
     impl_->module.on_rx_request = &onRequest;
+    pj_bzero(&impl_->callModule, sizeof(impl_->callModule));
+    impl_->callName = name + "-calls";
+    impl_->callModule.name = borrow(impl_->callName);
+    impl_->callModule.id = -1;
+    impl_->callModule.priority = kCallModulePriority;
+    impl_->callModule.on_rx_request = &onCallRequest;
+    pj_bzero(&impl_->pathModule, sizeof(impl_->pathModule));
+    impl_->pathName = name + "-path";
+    impl_->pathModule.name = borrow(impl_->pathName);
+    impl_->pathModule.id = -1;
+    impl_->pathModule.priority = kPathModulePriority;
+    impl_->pathModule.on_rx_request = &onMessage;
+    impl_->pathModule.on_rx_response = &onMessage;
 }
 
 SipModule::~SipModule() {
@@ -160,19 +258,41 @@ SipModule::~SipModule() {
 void SipModule::registerModule() PJSUA2_THROW(Error) {
     if (registered != nullptr) PJSUA2_RAISE_ERROR(PJ_EEXISTS);
     if (pjsua_get_pjsip_endpt() == nullptr) PJSUA2_RAISE_ERROR(PJ_EINVALIDOP);
-    PJSUA2_CHECK_EXPR(pjsip_endpt_register_module(pjsua_get_pjsip_endpt(), &impl_->module));
+    pjsip_endpoint *endpoint = pjsua_get_pjsip_endpt();
+    PJSUA2_CHECK_EXPR(pjsip_endpt_register_module(endpoint, &impl_->module));
+    PJSUA2_CHECK_EXPR(pjsip_endpt_register_module(endpoint, &impl_->callModule));
+    PJSUA2_CHECK_EXPR(pjsip_endpt_register_module(endpoint, &impl_->pathModule));
     registered = impl_;
 }
 
 void SipModule::unregisterModule() {
     if (registered != impl_) return;
     registered = nullptr;
-    if (pjsua_get_pjsip_endpt() != nullptr)
-        pjsip_endpt_unregister_module(pjsua_get_pjsip_endpt(), &impl_->module);
-    impl_->module.id = -1;
+    if (pjsip_endpoint *endpoint = pjsua_get_pjsip_endpt()) {
+        dropDelayed();
+        pjsip_endpt_unregister_module(endpoint, &impl_->pathModule);
+        pjsip_endpt_unregister_module(endpoint, &impl_->callModule);
+        pjsip_endpt_unregister_module(endpoint, &impl_->module);
+    }
+    impl_->module.id = impl_->callModule.id = impl_->pathModule.id = -1;
 }
 
 bool SipModule::onRxRequest(OnRxRequestParam &) { return false; }
+
+void SipModule::ping(const std::string &target, const std::string &from, int token)
+    PJSUA2_THROW(Error) {
+    pjsip_endpoint *endpoint = pjsua_get_pjsip_endpt();
+    const pj_str_t to = borrow(target), sender = borrow(from);
+    pjsip_tx_data *request;
+    PJSUA2_CHECK_EXPR(pjsip_endpt_create_request(endpoint, pjsip_get_options_method(), &to, &sender,
+                                                 &to, nullptr, nullptr, -1, nullptr, &request));
+    void *number = reinterpret_cast<void *>(static_cast<std::intptr_t>(token));
+    PJSUA2_CHECK_EXPR(pjsip_endpt_send_request(endpoint, request, -1, number, &onPingDone));
+}
+
+void SipModule::onPinged(int, int) {}
+
+void SipModule::dropDelayed() { impl_->delayed.clear(); }
 
 void SipModule::setLimits(const RequestLimits &limits) PJSUA2_THROW(Error) {
     impl_->limiter.setLimits(limits);
@@ -183,6 +303,14 @@ void SipModule::exempt(const std::string &network) PJSUA2_THROW(Error) {
 }
 
 void SipModule::clearExempt() { impl_->limiter.clearExempt(); }
+
+bool SipModule::trust(const std::string &address) PJSUA2_THROW(Error) {
+    return impl_->limiter.trust(address);
+}
+
+void SipModule::distrust(const std::string &address) PJSUA2_THROW(Error) {
+    impl_->limiter.distrust(address);
+}
 
 RequestCounters SipModule::counters() const { return impl_->limiter.counters(); }
 

@@ -14,9 +14,10 @@ struct CallbackFailed : std::runtime_error {
     CallbackFailed() : std::runtime_error("onRxRequest failed") {}
 };
 
-/** One out-of-dialog request and, where the callback fills it in, the answer to it. */
+/** One request and, where the callback fills it in, the answer to it. */
 struct OnRxRequestParam {
     SipRxData       rdata;          // wholeMsg as received and srcAddress with its port
+    int             callId = PJSUA_INVALID_ID;  // pjsua's call that it belongs to
     std::string     method;
     std::string     transport;      // "UDP", "TCP", "TLS", "UDP6" ...
     std::string     localAddress;   // as published, with its port; IPv6 in brackets
@@ -24,15 +25,17 @@ struct OnRxRequestParam {
     int             code = 0;       // the final status; 0: no answer is sent
     std::string     reason;         // empty: the usual phrase for the code
     bool            stateful = true;    // false: no transaction and no memory of the request
+    unsigned        delayMs = 0;        // a stateless answer may wait
     SipHeaderVector headers;        // hName and hValue
     std::string     contentType;    // "type/subtype" of body
     std::string     body;
 };
 
 /**
- * Sees out-of-dialog requests before pjsua does, behind token buckets. One is registered at most.
+ * Sees out-of-dialog requests before pjsua does, behind token buckets, and INFO and OPTIONS within
+ * calls, which pjsua leaves to dialogs that answer 500. One is registered at most.
  *
- * ACK and whatever belongs to a dialog or a transaction pass by unseen and uncounted. What
+ * ACK and whatever else belongs to a dialog or a transaction pass by unseen and uncounted. What
  * the limiter drops reaches neither Python nor pjsua and is not answered. The thread that calls
  * libHandleEvents() is the only one that may touch this.
  */
@@ -55,9 +58,23 @@ public:
      */
     virtual bool onRxRequest(OnRxRequestParam &prm);
 
+    /**
+     * Sends OPTIONS to a URI; onPinged() brings what became of it, 408 where nothing came. Raises
+     * Error for a URI that cannot be sent to.
+     */
+    void ping(const std::string &target, const std::string &from, int token) PJSUA2_THROW(Error);
+
+    /** The final status of a ping(). */
+    virtual void onPinged(int token, int code);
+
+    /** Drops the answers that still wait: before libDestroy(). */
+    void dropDelayed();
+
     void setLimits(const RequestLimits &limits) PJSUA2_THROW(Error);
     void exempt(const std::string &network) PJSUA2_THROW(Error);
     void clearExempt();
+    bool trust(const std::string &address) PJSUA2_THROW(Error);
+    void distrust(const std::string &address) PJSUA2_THROW(Error);
     RequestCounters counters() const;
 
     /** Requests that onRxRequest() failed on or whose answer could not be sent. */

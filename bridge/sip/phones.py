@@ -1,0 +1,113 @@
+"""Phones with passwords: digest, registrar, their file and their keep-alive, made one service.
+
+The composition root of what lies in digest, registrar, phone_admission and binding_store.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+
+from bridge.sip.admission import allow_networks
+from bridge.sip.agent import SipAgent
+from bridge.sip.binding_store import BindingStore, keep_stored
+from bridge.sip.digest import Algorithm, DigestServer
+from bridge.sip.phone_admission import PhoneAdmission
+from bridge.sip.registrar import Binding, Contact, Registrar, RegistrarSettings
+from bridge.sip.settings import Network
+
+OPTIONS_PER_S_MAX: Final = 100.0
+"""With more contacts than that each is asked less often."""
+
+_IDLE_S: Final = 1.0
+_UNREACHABLE: Final = frozenset({408, 503})
+_log = structlog.get_logger("sip")
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneSettings:
+    """What phones prove themselves with, and where their contacts are kept.
+
+    `kept` holds HA1 in lower-case hexadecimal digits by algorithm and user. `allow` holds the
+    networks that may call without a password.
+    """
+
+    users: tuple[str, ...] = field(repr=False)
+    realm: str
+    algorithms: Sequence[Algorithm]
+    kept: Mapping[tuple[Algorithm, str], str] = field(repr=False)
+    allow: tuple[Network, ...]
+    state_dir: Path
+    keep_alive_s: float = 30.0
+    registrar: RegistrarSettings = field(default_factory=RegistrarSettings)
+
+
+class Phones:
+    """The phones of one agent: `admission` is for the agent, `contacts` for who calls phones."""
+
+    def __init__(self, settings: PhoneSettings) -> None:
+        self._settings = settings
+        self._agent: SipAgent | None = None
+        clock = trio.current_time
+        self.registrar = Registrar(settings.users, settings.registrar, clock, self._trust)
+        digest = DigestServer(settings.realm, settings.algorithms, settings.kept, os.urandom)
+        allowed = allow_networks(settings.allow)
+        self.admission = PhoneAdmission(allowed, digest, self.registrar, clock)
+
+    def contacts(self, user: str) -> tuple[Contact, ...]:
+        """Where a phone can be called, what it prefers first."""
+        return self.registrar.contacts(user)
+
+    def targets(self, user: str) -> tuple[str, ...] | None:
+        """Return the SIP URIs of a phone's contacts that answer; None where none is so called."""
+        if user not in self._settings.users:
+            return None
+        return tuple(contact.target for contact in self.contacts(user) if contact.is_reachable)
+
+    async def run(
+        self, agent: SipAgent, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Read what was kept, then keep it up to date and contacts alive; before the agent runs.
+
+        Raises:
+            StoreError: the state folder cannot be used.
+        """
+        self._agent = agent
+        store = await trio.to_thread.run_sync(BindingStore, self._settings.state_dir)
+        kept = await trio.to_thread.run_sync(store.load, trio.current_time())
+        self.registrar.restore(kept)
+        _log.info("registrations read", contacts=len(self.registrar))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keep_stored, self.registrar, store)
+            nursery.start_soon(self._keep_alive)
+            task_status.started()
+
+    async def _keep_alive(self) -> None:
+        """Ask every contact in turn whether it is there; this keeps NAT open, too."""
+        while True:
+            bindings = self.registrar.bindings()
+            pause_s = self._settings.keep_alive_s / max(1, len(bindings))
+            for binding in bindings:
+                self._ask(binding)
+                await trio.sleep(max(pause_s, 1 / OPTIONS_PER_S_MAX))
+            self.registrar.expire()
+            if not bindings:
+                await trio.sleep(_IDLE_S)
+
+    def _ask(self, binding: Binding) -> None:
+        if self._agent is not None and self.registrar.is_current(binding):
+            self._agent.options(binding.target, partial(self._told, binding))
+
+    def _told(self, binding: Binding, status: int) -> None:
+        self.registrar.mark(binding, reachable=status not in _UNREACHABLE)
+
+    def _trust(self, host: str, is_trusted: bool) -> None:  # noqa: FBT001  # a callback
+        if self._agent is not None:
+            self._agent.trust(host, is_trusted)

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <pjsip.h>
+
+namespace pj {
+
+/**
+ * Makes the Contact of a message that sets a dialog's target (INVITE, UPDATE, their answers) the
+ * address that the message came from: a phone behind NAT names another, and one that connects may
+ * listen nowhere. PJSIP then finds the phone's own connection by that address; once that one has
+ * ended, the calls that it served try the port that their Contact named.
+ *
+ * Left alone: what came through a proxy (Record-Route, a second Via, an answer from elsewhere than
+ * asked), and a UDP phone's own port where it asks for no rport (RFC 3581).
+ */
+void returnToSource(pjsip_rx_data *rdata);
+
+}  // namespace pj
