@@ -5,37 +5,38 @@ relay.py's hot path reads and writes for each packet. Must not know SIP, or how 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from bridge.iax2.auth import Address
 from bridge.iax2.constants import Format
 from bridge.iax2.voice import VoicePath
 from bridge.media import codecs
-from bridge.media.pacing import FRAME_MS, NO_AUDIO, ReorderBuffer
+from bridge.media.counters import MediaCounters
+from bridge.media.in_band_digits import listening_pull
+from bridge.media.pacing import FRAME_MS, ReorderBuffer
 from bridge.media.phone_stream import PhoneStream
-from bridge.media.ports import PortPair
+from bridge.media.ports import PortPair, Receive, Send
 from bridge.media.remote import RemoteMedia, SymmetricLatch
+from bridge.media.repacking import Repacketizer, RepackingBuffer, packet_ms
 from bridge.media.report_session import ReportSession
 from bridge.media.rtcp import RtcpError
 from bridge.media.rtp import (
+    COMFORT_NOISE,
     HEADER_OCTETS,
     PAYLOAD_TYPE_MASK,
     TIMESTAMP_MASK,
     VERSION_2,
     VERSION_MASK,
-    RtpError,
-    RtpPacket,
-    parse_rtp_untrusted,
 )
 from bridge.media.sources import Source
+from bridge.media.srtp import SrtpKeys, SrtpSockets
 from bridge.media.telephone_event import TelephoneEventReceiver, TelephoneEventSender
 
 REPORT_OCTETS_MAX: Final = 1500
 NO_SLOT: Final = 1 << 62
 """First slot of a call that sends nothing toward the link: not connected, or closed."""
 
-_UNNEGOTIATED: Final = -1
+UNNEGOTIATED: Final = -1
 
 
 class Owner(Protocol):
@@ -43,6 +44,9 @@ class Owner(Protocol):
 
     def connect(self, media: "CallMedia", path: VoicePath, now: float) -> int:
         """Give the call its place in a batch; returns the slot of its phase that has begun."""
+
+    def slot_from(self, media: "CallMedia", when: float) -> float:
+        """Return when the call's first slot begins that does not begin before `when`."""
 
     def speak(self, media: "CallMedia", now: float) -> None:
         """Call `media.speak` in each slot from now on, until it speaks no more."""
@@ -54,44 +58,13 @@ class Owner(Protocol):
         """Take the call from clock, routes and sockets."""
 
 
-@dataclass(slots=True)
-class MediaCounters:
-    """What happened to the packets of one call; the reorder buffer and the path count theirs.
-
-    Attributes:
-        received: Audio packets from the phone.
-        sent, sent_octets: Packets to the phone, and octets of their payload.
-        wrong_source, wrong_payload_type, wrong_size, malformed: Dropped, by reason.
-        unused: Audio before the link was connected, or of a phone that said it sends none.
-        unheard: Frames of the link while a tone or digit plays, or the phone is not to be sent to.
-        late: Frames of the link that came twice or far too late.
-        send_blocked, send_failed, receive_failed: Errors of the sockets, ICMP's included.
-        digits_received, digits_sent: RFC 4733 events.
-    """
-
-    received: int = 0
-    sent: int = 0
-    sent_octets: int = 0
-    wrong_source: int = 0
-    wrong_payload_type: int = 0
-    wrong_size: int = 0
-    malformed: int = 0
-    unused: int = 0
-    unheard: int = 0
-    late: int = 0
-    send_blocked: int = 0
-    send_failed: int = 0
-    receive_failed: int = 0
-    digits_received: int = 0
-    digits_sent: int = 0
-
-
 class CallMedia:
     """One call in the relay; made by `Relay.open`.
 
     Attributes:
         rtp_port: The local port for SDP; RTCP has the next one.
-        on_digit: Called with each digit that the phone sends (RFC 4733), once.
+        on_digit: Called with each digit that the phone sends (RFC 4733, tones), once.
+        in_band_digits: Digits are heard in the audio of a phone that has no other way (G.711).
         last_rtp_at: When the phone's last packet was read, None before the first.
         counters, buffer, latch, reports, stream: Its parts, each with figures of its own.
         path: The link's side; None until connected.
@@ -101,9 +74,12 @@ class CallMedia:
 
     __slots__ = (
         "_digits",
+        "_heard",
         "_owner",
-        "_remote",
+        "_packer",
+        "_sockets",
         "_source",
+        "_srtp_keys",
         "_until_voice",
         "audio_octets",
         "buffer",
@@ -111,6 +87,7 @@ class CallMedia:
         "count",
         "counters",
         "first_slot",
+        "in_band_digits",
         "last_rtp_at",
         "latch",
         "on_digit",
@@ -124,10 +101,13 @@ class CallMedia:
         "ports",
         "pull",
         "receive",
+        "receive_rtcp",
+        "remote",
         "reports",
         "rtp_port",
         "seal",
         "send_full",
+        "send_rtcp",
         "send_rtp",
         "silence",
         "speaking",
@@ -142,14 +122,15 @@ class CallMedia:
         self._owner = owner
         self.closed = False
         self.on_digit: Callable[[str], None] = _ignore
+        self.in_band_digits = False
         self.counters = MediaCounters()
         # The phone: sockets, negotiation, both streams.
         self.ports = ports
         self.rtp_port = ports.rtp_port
-        self.receive = ports.rtp.recvfrom
-        self.send_rtp: Callable[[bytes, Any], int] = ports.rtp.sendto
-        self._remote: RemoteMedia | None = None
-        self.payload_type = self.packet_octets = self.audio_octets = _UNNEGOTIATED
+        self._packer: Repacketizer | None = None
+        self._use_sockets(None)
+        self.remote: RemoteMedia | None = None
+        self.payload_type = self.packet_octets = self.audio_octets = UNNEGOTIATED
         self.phone_sends = False
         self.latch = SymmetricLatch()
         self.ssrc: int | None = None
@@ -159,8 +140,8 @@ class CallMedia:
         self.count = self.reports.statistics.update
         self.telephone_events = TelephoneEventReceiver()
         # The link: its path is bound by connect().
-        self.buffer = ReorderBuffer()
-        self.pull = self.buffer.pull
+        self.buffer: ReorderBuffer | RepackingBuffer = ReorderBuffer()
+        self.pull = self._heard = self.buffer.pull
         self.phase: int | None = None
         self.path: VoicePath | None = None
         self.first_slot = NO_SLOT
@@ -186,9 +167,12 @@ class CallMedia:
         self.packet_octets = HEADER_OCTETS + self.audio_octets
         self.payload_type = remote.payload_type
         self.phone_sends = remote.sends
-        self._remote = remote
+        self.remote = remote
         self.latch.negotiate(remote)
         self._choose_tables()
+        if remote.srtp != self._srtp_keys:
+            self._use_sockets(remote.srtp)
+        self._choose_packets(remote)
         if not remote.sends:
             self.buffer.clear()
 
@@ -211,16 +195,21 @@ class CallMedia:
         self.send_full = send_full
         self.silence = codecs.silence(path.format, path.frame_octets)
         self._choose_tables()
+        self.use_buffer(self.buffer)
         slot = self._owner.connect(self, path, now)
         begun_ms = path.elapsed_ms(now) // FRAME_MS * FRAME_MS
         self.origin_ms = begun_ms - slot * FRAME_MS
         self.first_slot = slot + 1
         send_full(self.silence, begun_ms)
 
+    def slot_from(self, when: float) -> float:
+        """Return when a slot of this call begins: the first that is not before `when`."""
+        return self._owner.slot_from(self, when)
+
     @property
     def format(self) -> Format | None:
         """The phone's codec, None until negotiated."""
-        return None if self._remote is None else self._remote.format
+        return None if self.remote is None else self.remote.format
 
     def play(self, source: Source | None, now: float, *, until_voice: bool = False) -> None:
         """Let the phone hear local audio in its own format, or, with None, the link again.
@@ -243,7 +232,7 @@ class CallMedia:
 
     def send_digit(self, digit: str, now: float) -> bool:
         """Send the phone a digit; False when it takes none, or too many wait (RFC 4733)."""
-        takes_digits = self._remote is not None and self._remote.telephone_event is not None
+        takes_digits = self.remote is not None and self.remote.telephone_event is not None
         if self.closed or not takes_digits or not self._digits.queue(digit):
             return False
         self.counters.digits_sent += 1
@@ -270,28 +259,31 @@ class CallMedia:
         Its first packet must be RTP of a payload type that was negotiated.
         """
         is_rtp = len(datagram) >= HEADER_OCTETS and datagram[0] & VERSION_MASK == VERSION_2
-        valid = is_rtp and self._negotiated(datagram[1] & PAYLOAD_TYPE_MASK)
+        valid = is_rtp and self.negotiated(datagram[1] & PAYLOAD_TYPE_MASK)
         if valid and self.latch.accept(source):
             return True
         self.counters.wrong_source += 1
         return False
 
-    def parse_unusual(self, datagram: bytes, now: float) -> RtpPacket | None:
-        """Return the audio of a packet whose header is not plain; None where it carries none."""
-        try:
-            packet = parse_rtp_untrusted(datagram)
-        except RtpError:
-            self.counters.malformed += 1
-            return None
-        if not self._negotiated(packet.payload_type):
-            self.counters.wrong_payload_type += 1
-        elif packet.payload_type != self.payload_type:
-            self._receive_event(packet, now)
-        elif len(packet.payload) != self.audio_octets:
-            self.counters.wrong_size += 1
-        else:
-            return packet
-        return None
+    def negotiated(self, payload_type: int) -> bool:
+        """Whether the phone may send this: its codec, digits or comfort noise."""
+        remote = self.remote
+        return remote is not None and payload_type in (
+            remote.payload_type,
+            remote.telephone_event,
+            COMFORT_NOISE,
+        )
+
+    def use_buffer(self, buffer: ReorderBuffer | RepackingBuffer) -> None:
+        """Let another buffer stand between the phone and the link, which has its figures too."""
+        was_heard = self.pull in (self._heard, self.buffer.pull)
+        self.buffer = buffer
+        self._heard = buffer.pull
+        path, remote = self.path, self.remote
+        if self.in_band_digits and path and remote and remote.telephone_event is None:
+            self._heard = listening_pull(buffer.pull, path.format, self._on_tone_digit)
+        if was_heard:
+            self.pull = self._heard
 
     def change_ssrc(self, ssrc: int) -> None:
         """Begin anew with a phone that has restarted its stream (RFC 3550 section 8.2)."""
@@ -337,14 +329,14 @@ class CallMedia:
         sent = (self.counters.sent, self.counters.sent_octets)
         try:
             report = self.reports.build(now, self.stream.timestamp_now(now), sent)
-            self.ports.rtcp.sendto(report, destination)
+            self.send_rtcp(report, destination)
         except OSError:
             self.counters.send_failed += 1
 
     def receive_report(self, now: float) -> None:
         """Read one RTCP packet of the phone."""
         try:
-            datagram, source = self.ports.rtcp.recvfrom(REPORT_OCTETS_MAX)
+            datagram, source = self.receive_rtcp(REPORT_OCTETS_MAX)
         except OSError:
             self.counters.receive_failed += 1
             return
@@ -358,35 +350,50 @@ class CallMedia:
 
     def _speak_digit(self, now: float) -> None:
         packet = self._digits.next_packet()
-        if packet is None or self._remote is None or self._remote.telephone_event is None:
+        if packet is None or self.remote is None or self.remote.telephone_event is None:
             return
         begins, _, payload = packet
-        header = self.stream.event_header(self._remote.telephone_event, now, begins=begins)
+        header = self.stream.event_header(self.remote.telephone_event, now, begins=begins)
         self.transmit(header, payload)
 
     def _begin_to_speak(self, now: float) -> None:
         self.speaking = True
         self._owner.speak(self, now)
 
-    def _negotiated(self, payload_type: int) -> bool:
-        remote = self._remote
-        return remote is not None and payload_type in (remote.payload_type, remote.telephone_event)
+    def _use_sockets(self, srtp: SrtpKeys | None) -> None:
+        """Read and write in clear, or under keys, which begin with the next packet."""
+        self._srtp_keys = srtp
+        rtp, rtcp = self.ports.rtp, self.ports.rtcp
+        self._sockets: tuple[Receive, Send] = (rtp.recvfrom, rtp.sendto)
+        self.receive_rtcp: Receive = rtcp.recvfrom
+        self.send_rtcp: Send = rtcp.sendto
+        if srtp is not None:
+            secured = SrtpSockets(self.ports, srtp)
+            self._sockets = (secured.receive, secured.send)
+            self.receive_rtcp, self.send_rtcp = secured.receive_report, secured.send_report
+        self.receive: Receive = self._sockets[0]
+        self.send_rtp: Send = self._sockets[1]
 
-    def _receive_event(self, packet: RtpPacket, now: float) -> None:
-        if packet.ssrc != self.ssrc:
-            self.change_ssrc(packet.ssrc)
-        self.last_rtp_at = now
-        self.count(packet.sequence, None, now)
-        self.buffer.put(packet.sequence, NO_AUDIO)
-        digits = self.telephone_events.receive(packet.timestamp, packet.marker, packet.payload)
-        for digit in digits or "":
-            self.counters.digits_received += 1
-            self.on_digit(digit)
+    def _choose_packets(self, remote: RemoteMedia) -> None:
+        """Begin with packets of 20 ms both ways, unless the phone asks for others."""
+        self.receive, self.send_rtp = self._sockets
+        repacks = isinstance(self.buffer, RepackingBuffer)
+        self.use_buffer(ReorderBuffer() if repacks else self.buffer)
+        length_ms = packet_ms(remote.format, remote.ptime_ms, remote.maxptime_ms)
+        if self._packer is None and length_ms != FRAME_MS:
+            self._packer = Repacketizer(self.counters)
+        if self._packer is not None:
+            self._packer.use(self.send_rtp, remote.payload_type, remote.format, length_ms)
+            self.send_rtp = self._packer.send
+
+    def _on_tone_digit(self, digit: str) -> None:
+        self.counters.digits_received += 1
+        self.on_digit(digit)
 
     def _choose_tables(self) -> None:
-        if self.path is not None and self._remote is not None:
-            self.table_to_link = codecs.translation(self._remote.format, self.path.format)
-            self.table_to_phone = codecs.translation(self.path.format, self._remote.format)
+        if self.path is not None and self.remote is not None:
+            self.table_to_link = codecs.translation(self.remote.format, self.path.format)
+            self.table_to_phone = codecs.translation(self.path.format, self.remote.format)
 
 
 def _ignore(_digit: str) -> None:

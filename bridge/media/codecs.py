@@ -1,7 +1,8 @@
 """Audio formats as the relay needs them: G.711 tables, silence and frame sizes.
 
 Owns every table about a format. Must not know RTP, calls or time. A format whose payload only
-passes through is one more line of `_LAYOUTS`; G.711 alone is computed here.
+passes through is one more line of `_LAYOUTS`; G.711 alone is computed here. Formats of variable
+rate are left out on purpose: on an encrypted link their sizes would tell of what is said.
 """
 
 from array import array
@@ -30,7 +31,8 @@ class FrameLayout:
         encoding: Name in SDP (RFC 3551, RFC 3952).
         octets: Octets of the shortest payload that stands alone.
         duration_ms: What these octets last.
-        silence: Octets of silence; payloads are whole repetitions of it.
+        silence: Octets that decode to silence, whatever was decoded before them; payloads are whole
+            repetitions of it.
     """
 
     encoding: str
@@ -39,10 +41,35 @@ class FrameLayout:
     silence: bytes
 
 
+# What an encoder at rest makes of silence, in the form that it settles on; for G.722 the smallest
+# step of both bands, which leaves 2 of 32768 where the customary 0xFA leaves 200.
+_GSM_SILENCE: Final = bytes.fromhex(
+    "d820a2e15a50004924924924500049249249245000492492492450004924924924"
+)
+_ILBC_SILENCE: Final = bytes.fromhex(
+    "ffa6340001b00000000000000049ffffffffffffffffffffffffffffc0000d962c6c6c6c3636"
+)
+_G729_SILENCE: Final = bytes.fromhex("785280a000fac20007d6")
+
 _LAYOUTS: Final[Mapping[int, FrameLayout]] = {
     Format.ULAW: FrameLayout("PCMU", octets=8, duration_ms=1, silence=b"\xff"),
     Format.ALAW: FrameLayout("PCMA", octets=8, duration_ms=1, silence=b"\xd5"),
+    Format.G722: FrameLayout("G722", octets=8, duration_ms=1, silence=b"\xff"),
+    Format.GSM: FrameLayout("GSM", octets=33, duration_ms=20, silence=_GSM_SILENCE),
+    # Asterisk's mode on links, where nothing tells the mode: 20 ms (res_format_attr_ilbc).
+    Format.ILBC: FrameLayout("ILBC", octets=38, duration_ms=20, silence=_ILBC_SILENCE),
+    Format.G729: FrameLayout("G729", octets=10, duration_ms=10, silence=_G729_SILENCE),
 }
+
+FORMAT_OF_NAME: Final[Mapping[str, Format]] = {
+    "ulaw": Format.ULAW,
+    "alaw": Format.ALAW,
+    "g722": Format.G722,
+    "gsm": Format.GSM,
+    "ilbc": Format.ILBC,
+    "g729": Format.G729,
+}
+"""By the name in the configuration, which is Asterisk's."""
 
 FORMAT_OF_ENCODING: Final[Mapping[str, Format]] = {
     layout.encoding: Format(format_) for format_, layout in _LAYOUTS.items()
@@ -59,6 +86,21 @@ def frame_octets(format_: int, ms: int = FRAME_MS) -> int:
     if ms <= 0 or ms % layout.duration_ms:
         raise CodecError(f"{layout.encoding} has no frames of {ms} ms")
     return layout.octets * ms // layout.duration_ms
+
+
+def unit(format_: int) -> tuple[int, int]:
+    """Return octets and milliseconds of the shortest payload that stands alone.
+
+    Raises:
+        CodecError: Unknown format.
+    """
+    layout = _layout(format_)
+    return layout.octets, layout.duration_ms
+
+
+def is_g711(format_: int) -> bool:
+    """Return whether a format is of either law: it can be translated, and tones made in it."""
+    return format_ in _DECODED
 
 
 def silence(format_: int, octets: int) -> bytes:

@@ -4,15 +4,15 @@ What arrives from a phone is late, early, doubled or missing; what leaves toward
 frame each 20 ms. The buffer stands between the two. Neither knows sockets, RTP headers or IAX2.
 """
 
+import math
 from collections.abc import Iterator
-from math import floor
 from typing import Final
 
 FRAME_MS: Final = 20
 PHASES: Final = 8
 CATCH_UP_SLOTS: Final = 5
 """Slots that are made up for after a stall; older ones are skipped."""
-BATCH_CALLS: Final = 16
+BATCH_CALLS: Final = 32
 """A phase in use is filled so far before another one is woken for: each costs 50 wake-ups/s."""
 
 _NEAR_PHASES: Final = 4
@@ -184,7 +184,7 @@ class PhaseClock:
         calls = self._calls
         first, count = 0, self._phases
         if arrived_at is not None:
-            first, count = floor(arrived_at * self._steps_per_s) + 2, _NEAR_PHASES
+            first, count = math.floor(arrived_at * self._steps_per_s) + 2, _NEAR_PHASES
         phases = [step % self._phases for step in range(first, first + count)]
         for phase in phases:
             if 0 < calls[phase] < BATCH_CALLS:
@@ -204,7 +204,12 @@ class PhaseClock:
     def slot_begun(self, phase: int, now: float) -> int:
         """Return the number of the phase's slot that has begun last."""
         # A timer set for a slot must find it begun, so a thousandth of a step is forgiven.
-        return (floor(now * self._steps_per_s + 0.001) - phase) // self._phases
+        return (math.floor(now * self._steps_per_s + 0.001) - phase) // self._phases
+
+    def slot_from(self, phase: int, when: float) -> float:
+        """Return when the first slot of a phase begins that does not begin before `when`."""
+        step = math.ceil((when * self._steps_per_s - phase) / self._phases) * self._phases + phase
+        return step / self._steps_per_s
 
     def next_tick(self) -> float | None:
         """Return when the next slot of any running phase begins, None while none runs."""

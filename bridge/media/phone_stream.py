@@ -66,9 +66,18 @@ class PhoneStream:
             payload_type: 0 to 127.
             now: When the frame came.
         """
+        frames = 1
         if source_ms != self._expected_ms:
-            return self._unexpected(source_ms, payload_type, now)
-        return self._next(source_ms, 1, payload_type, now)
+            frames, payload_type = self._place(source_ms, payload_type, now)
+            if frames <= 0:
+                return self._late(source_ms, frames, payload_type)
+        self._expected_ms = source_ms + _FRAME_MS
+        self._sequence = sequence = self._sequence + frames & SEQUENCE_MASK
+        self.timestamp = timestamp = (
+            self._offset_samples + source_ms * SAMPLES_PER_MS & TIMESTAMP_MASK
+        )
+        self.timestamp_at = now
+        return RTP_HEADER.pack(PLAIN, payload_type, sequence, timestamp, self.ssrc)
 
     def event_header(self, payload_type: int, now: float, *, begins: bool) -> bytes:
         """Return the header of a telephone-event packet; all of a digit share a timestamp.
@@ -90,28 +99,18 @@ class PhoneStream:
         elapsed_samples = int((now - self.timestamp_at) * 1000 * SAMPLES_PER_MS)
         return self.timestamp + elapsed_samples & TIMESTAMP_MASK
 
-    def _next(self, source_ms: int, frames: int, second_octet: int, now: float) -> bytes:
-        self._expected_ms = source_ms + _FRAME_MS
-        self._sequence = sequence = self._sequence + frames & SEQUENCE_MASK
-        self.timestamp = timestamp = (
-            self._offset_samples + source_ms * SAMPLES_PER_MS & TIMESTAMP_MASK
-        )
-        self.timestamp_at = now
-        return RTP_HEADER.pack(PLAIN, second_octet, sequence, timestamp, self.ssrc)
-
-    def _unexpected(self, source_ms: int, payload_type: int, now: float) -> bytes | None:
+    def _place(self, source_ms: int, second_octet: int, now: float) -> tuple[int, int]:
+        """Return how many frames behind the newest one an unexpected one is, and its marker."""
         if self._expected_ms == _UNKNOWN:
             self._offset_samples = self._continued(now) - source_ms * SAMPLES_PER_MS
             self._first_ms = source_ms
-            return self._next(source_ms, 1, payload_type | MARKER, now)
-        # Frames since the newest one: rounded, as a peer's clock may move its grid a little.
+            return 1, second_octet | MARKER
+        # Rounded, as a peer's clock may move its grid a little.
         frames = (_signed(source_ms - self._expected_ms) + _FRAME_MS * 3 // 2) // _FRAME_MS
-        if frames <= 0:
-            return self._late(source_ms, frames, payload_type)
         if frames <= _GAP_FRAMES:
-            return self._next(source_ms, frames, payload_type, now)
+            return frames, second_octet
         self._first_ms = source_ms
-        return self._next(source_ms, 1, payload_type | MARKER, now)
+        return 1, second_octet | MARKER
 
     def _late(self, source_ms: int, frames: int, payload_type: int) -> bytes | None:
         if frames == 0 or _signed(source_ms - self._first_ms) < 0:

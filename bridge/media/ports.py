@@ -7,12 +7,18 @@ import errno
 import random
 import socket
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from bridge.errors import BridgeError
 
 PORT_MAX: Final = 65_535
+
+Receive = Callable[[int], tuple[bytes, Any]]
+"""As recvfrom: takes the most octets, returns a datagram and its source."""
+Send = Callable[[bytes, Any], int]
+"""As sendto: takes a datagram and its destination."""
 
 _ATTEMPTS_MAX: Final = 100
 """Pairs tried for one call: each attempt holds up the loop for some 20 us."""

@@ -5,7 +5,7 @@ of 20 ms begins in each phase in turn, and then, for all calls of the phase at o
 
     1. epoll tells whose sockets hold packets; one packet of each is read at a time
     2. its source must be the phone
-    3. its header must be plain, and of the call's codec and frame size
+    3. its header must be plain, and of the call's codec and frame size (else: unusual_packets)
     4. translated where the codecs differ, it waits in the call's reorder buffer
     5. a frame is taken from each call's buffer, or silence where none is there
     6. it is encrypted as a mini frame, or, once in 32 s, handed to the call as a full frame
@@ -36,6 +36,7 @@ from typing import Final
 from bridge.iax2.auth import Address
 from bridge.iax2.voice import VoicePath
 from bridge.media.call_media import CallMedia
+from bridge.media.compiled import FastPath, LinkReader, fast_path
 from bridge.media.pacing import FRAME_MS, PHASES, PhaseClock
 from bridge.media.ports import PortPool, PortsExhaustedError
 from bridge.media.rtcp import report_interval_s
@@ -46,6 +47,7 @@ from bridge.media.rtp import (
     RTP_HEADER,
     TIMESTAMP_MASK,
 )
+from bridge.media.unusual_packets import take_unusual
 
 DATAGRAM_OCTETS_MAX: Final = 479
 """Larger ones are cut, and then of a wrong size. Up to here CPython takes the buffer from its
@@ -53,7 +55,6 @@ pools, which saves a tenth of the receive."""
 ROUNDS_MAX: Final = 64
 """Packets read from one socket in one pass: a flooded one takes its share, not the loop."""
 
-_EVENTS_MAX: Final = 1024
 _FLOWING_S: Final = 0.1
 """A phone whose last packet is older is not flowing: its arrivals say nothing about the next."""
 
@@ -92,6 +93,7 @@ class Relay:
         send_link: Callable[[list[bytes], Address], object],
         ports: PortPool,
         on_failure: Callable[[CallMedia, Exception], None],
+        fast: FastPath | None = None,
     ) -> None:
         """Wire the relay.
 
@@ -99,7 +101,9 @@ class Relay:
             send_link: Sends datagrams to one peer; counts its own errors and never raises.
             ports: Where calls get their RTP ports.
             on_failure: Called after a call's media was closed because of an error of ours.
+            fast: What relays plain packets; by default compiled code where it is installed.
         """
+        self._fast = fast or fast_path()
         self.on_schedule: Callable[[], None] = _nothing
         self._send_link = send_link
         self._ports = ports
@@ -112,6 +116,11 @@ class Relay:
         self._routes: dict[tuple[Address, bytes], CallMedia] = {}
         self._reports: list[tuple[float, int, CallMedia]] = []  # a heap of when they are due
         self._report_number = count()
+
+    @property
+    def path_name(self) -> str:
+        """What relays plain packets: "compiled" code, or "Python" alone."""
+        return self._fast.name
 
     @property
     def calls_open(self) -> int:
@@ -147,16 +156,16 @@ class Relay:
         calls = self._calls
         for _ in range(rounds):
             # 1. A packet of each socket that has one.
-            ready = sockets.poll(0, _EVENTS_MAX)
-            if not ready:
+            waiting = self._fast.read_phones(sockets, calls, now)
+            if waiting is None:
                 return
-            for descriptor, _ in ready:
+            for descriptor, packet in waiting:
                 media = calls.get(descriptor)
                 if media is None:
                     self._receive_report(descriptor, now)
                     continue
                 try:
-                    datagram, source = media.receive(DATAGRAM_OCTETS_MAX)
+                    datagram, source = packet or media.receive(DATAGRAM_OCTETS_MAX)
                 except OSError:
                     media.counters.receive_failed += 1
                     continue
@@ -177,7 +186,7 @@ class Relay:
         ):
             _, _, sequence, timestamp, ssrc = RTP_HEADER.unpack_from(datagram)
             payload = datagram[HEADER_OCTETS:]
-        elif packet := media.parse_unusual(datagram, now):
+        elif packet := take_unusual(media, datagram, now):
             sequence, timestamp, ssrc = packet.sequence, packet.timestamp, packet.ssrc
             payload = packet.payload
         else:
@@ -197,8 +206,8 @@ class Relay:
     def _send_slot(self, phase: _Phase, slot: int) -> None:
         slot_ms = slot * FRAME_MS
         for peer, calls in phase.batches:
-            datagrams = []
-            for media in calls:
+            datagrams, remaining = self._fast.seal_slot(calls, slot)
+            for media in remaining:
                 if slot < media.first_slot:
                     continue
                 timestamp_ms = media.origin_ms + slot_ms & TIMESTAMP_MASK
@@ -234,6 +243,10 @@ class Relay:
         except Exception as error:  # noqa: BLE001 - a bug ends one call, never the relay
             self._fail(media, error)
         return True
+
+    def link_reader(self, descriptor: int) -> LinkReader | None:
+        """Return what reads the link's socket in place of `receive_link`, if anything does."""
+        return self._fast.link_reader(descriptor, self._routes)
 
     def to_phone(self, media: CallMedia, timestamp_ms: int, payload: bytes, now: float) -> None:
         """Relay a frame of the link; `CallMedia.receive_voice` brings the full ones."""
@@ -275,6 +288,10 @@ class Relay:
         self._routes[path.route] = media
         self._phases[index].add(media, path.route[0])
         return self._clock.slot_begun(index, now)
+
+    def slot_from(self, media: CallMedia, when: float) -> float:
+        """Return when a slot of the call begins; see `CallMedia.slot_from`."""
+        return when if media.phase is None else self._clock.slot_from(media.phase, when)
 
     def speak(self, media: CallMedia, now: float) -> None:
         """Let a call speak in the slots to come; see `CallMedia.play` and `send_digit`."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from bridge.iax2.auth import Address
 from bridge.iax2.constants import Format
+from bridge.media.srtp import SrtpKeys
 
 PORT_MAX: Final = 65_535
 
@@ -28,6 +29,9 @@ class RemoteMedia:
         telephone_event: Payload type of RFC 4733 digits, None where not negotiated.
         rtcp_port: 0 for the port above `port`.
         sends, receives: The phone's direction as it described itself; on hold it does not receive.
+        srtp: The keys agreed on, None in clear.
+        ptime_ms, maxptime_ms: The length of packets that the phone would like, and bears; None
+            where it does not say.
     """
 
     host: str
@@ -39,6 +43,9 @@ class RemoteMedia:
     rtcp_port: int = 0
     sends: bool = True
     receives: bool = True
+    srtp: SrtpKeys | None = None
+    ptime_ms: int | None = None
+    maxptime_ms: int | None = None
 
 
 class SymmetricLatch:

@@ -39,6 +39,7 @@ _BLOCK: Final = struct.Struct("!IIIIII")
 
 _CNAME: Final = 1
 _WORD: Final = 0xFFFF_FFFF
+_HALF: Final = 1 << 31
 _LOST_MAX: Final = 0x7F_FFFF
 _LOST_MIN: Final = -0x80_0000
 _NTP_SECOND: Final = 1 << 32
@@ -316,15 +317,14 @@ class ReceptionStatistics:
                 return
             self._start(sequence)
         self.received += 1
-        if rtp_timestamp is not None:
-            self._note_transit(int(arrival_s * self._clock_rate_hz) - rtp_timestamp)
-
-    def _note_transit(self, transit: int) -> None:
-        if self._transit is not None:
+        if rtp_timestamp is None:
+            return
+        transit = int(arrival_s * self._clock_rate_hz) - rtp_timestamp
+        before, self._transit = self._transit, transit
+        if before is not None:
             # The RTP clock wraps at 32 bits.
-            change = abs(((transit - self._transit + (1 << 31)) & _WORD) - (1 << 31))
-            self._jitter_16 += change - ((self._jitter_16 + 8) >> 4)
-        self._transit = transit
+            change = abs((transit - before + _HALF & _WORD) - _HALF)
+            self._jitter_16 += change - (self._jitter_16 + 8 >> 4)
 
     @property
     def expected(self) -> int:

@@ -30,6 +30,9 @@ TIMESTAMP_MASK: Final = 0xFFFF_FFFF
 SAMPLES_PER_MS: Final = 8
 """RTP clock of every codec that we relay, G.722 included (RFC 3551 section 4.5.2)."""
 
+COMFORT_NOISE: Final = 13
+"""Payload type of RFC 3389, at the clock of our codecs (RFC 3551 section 6)."""
+
 VERSION_MASK: Final = 0xC0
 VERSION_2: Final = 0x80
 _PADDING: Final = 0x20

@@ -58,6 +58,12 @@ class CodecSilence(_Loop):
         super().__init__(_silence_frames(format_))
 
 
+class Recording(_Loop):
+    """Frames that were made beforehand, one at least, again and again."""
+
+    __slots__ = ()
+
+
 class Tone(_Loop):
     """Ringback, busy or congestion as a country's network plays it, in G.711.
 

@@ -1,0 +1,250 @@
+/* From the link to the phones: steps A to E of relay.py. */
+#include "relay.h"
+
+#include <arpa/inet.h>
+#include <netinet/udp.h>
+
+enum { LINK_MAX = 65535, DEVIATION_MAX_MS = 1000 };
+static const double JITTER_GAIN = 1.0 / 16, DRIFT_GAIN = 1.0 / 16;
+
+struct frame {
+    uint8_t plain[PLAIN_MAX]; /* decrypted, padding and all */
+    uint8_t *payload;
+    int octets;
+    uint32_t timestamp;
+    long long deviation;
+};
+
+/* Step B: decrypted, and just the next frame of its path, near its time. */
+static bool is_next(PyObject *path, const uint8_t *datagram, Py_ssize_t octets, double now,
+                    struct frame *frame)
+{
+    PyObject *opener = AT(path, VoicePath, opener), *clock = AT(path, VoicePath, _clock);
+    PyObject *rivals = AT(path, VoicePath, _rivals);
+    long long body = INT(path, VoicePath, _body_octets);
+    int sealed = (int)octets - MINI_CLEAR;
+    if (!IS(opener, Opener) || !IS(clock, ReceiveClock) || !PyTuple_CheckExact(rivals)
+        || PyTuple_GET_SIZE(rivals) || INT(path, VoicePath, received) <= 0 || body <= TIMESTAMP
+        || octets != INT(path, VoicePath, _datagram_octets) || sealed < 2 * BLOCK || sealed % BLOCK
+        || sealed > (int)sizeof frame->plain)
+        return false;
+    EVP_CIPHER_CTX *keyed = context(AT(opener, Opener, key), &AT(opener, Opener, compiled), 0);
+    PyObject *offset = AT(clock, ReceiveClock, _offset_ms);
+    if (!PyFloat_CheckExact(offset) || !PyFloat_CheckExact(AT(path, VoicePath, jitter_ms)) || !keyed
+        || !cipher(keyed, frame->plain, datagram + MINI_CLEAR, sealed))
+        return false;
+    int begin = BLOCK + (frame->plain[BLOCK - 1] & 0x0f);
+    if (sealed - begin != body)
+        return false;
+    long long expected = (long long)(now * 1000 + PyFloat_AS_DOUBLE(offset));
+    long long low = frame->plain[begin] << 8 | frame->plain[begin + 1];
+    frame->deviation = ((low - expected + 0x8000) & 0xffff) - 0x8000;
+    frame->timestamp = (uint32_t)(expected + frame->deviation);
+    frame->payload = frame->plain + begin + TIMESTAMP;
+    frame->octets = (int)body - TIMESTAMP;
+    return llabs(frame->deviation) <= DEVIATION_MAX_MS
+        && (long long)frame->timestamp - INT(path, VoicePath, last_timestamp_ms) == FRAME_MS;
+}
+
+/* What VoicePath.open counts of a frame that it believes. */
+static void believe(PyObject *path, const struct frame *frame)
+{
+    PyObject *clock = AT(path, VoicePath, _clock);
+    double offset = PyFloat_AS_DOUBLE(AT(clock, ReceiveClock, _offset_ms));
+    double jitter = PyFloat_AS_DOUBLE(AT(path, VoicePath, jitter_ms));
+    double change = (double)llabs(frame->deviation - INT(path, VoicePath, _deviation_ms));
+    if (frame->deviation) {
+        offset += (double)frame->deviation * DRIFT_GAIN;
+        SET(clock, ReceiveClock, _offset_ms, PyFloat_FromDouble(offset));
+    }
+    jitter += JITTER_GAIN * (change - jitter);
+    SET(path, VoicePath, jitter_ms, PyFloat_FromDouble(jitter));
+    ADD(path, VoicePath, received, 1);
+    SET_INT(path, VoicePath, last_timestamp_ms, frame->timestamp);
+    SET_INT(path, VoicePath, _deviation_ms, frame->deviation);
+}
+
+/* Step D: the header, written over the padding before the payload; PhoneStream.audio_header. */
+static uint8_t *write_header(PyObject *media, const struct frame *frame, PyObject *now)
+{
+    PyObject *stream = AT(media, CallMedia, stream);
+    uint8_t *packet = frame->payload - RTP_HEADER;
+    uint16_t sequence = (uint16_t)(INT(stream, PhoneStream, _sequence) + 1);
+    uint32_t samples = (uint32_t)INT(stream, PhoneStream, _offset_samples);
+    samples += frame->timestamp * SAMPLES_PER_MS;
+    uint32_t fields[2] = {htonl(samples), htonl((uint32_t)INT(stream, PhoneStream, ssrc))};
+    packet[0] = 0x80;
+    packet[1] = (uint8_t)INT(media, CallMedia, payload_type);
+    packet[2] = (uint8_t)(sequence >> 8);
+    packet[3] = (uint8_t)sequence;
+    memcpy(packet + 4, fields, sizeof fields);
+    SET_INT(stream, PhoneStream, _expected_ms, (long long)frame->timestamp + FRAME_MS);
+    SET_INT(stream, PhoneStream, _sequence, sequence);
+    SET_INT(stream, PhoneStream, timestamp, samples);
+    SET(stream, PhoneStream, timestamp_at, Py_NewRef(now));
+    return packet;
+}
+
+/* Step E; what the network does not take is counted and forgotten. */
+static void transmit(PyObject *counters, int descriptor, const uint8_t *packet, int octets,
+                     const struct sockaddr_storage *phone, socklen_t size)
+{
+    const void *to = phone;
+    if (sendto(descriptor, packet, RTP_HEADER + octets, MSG_DONTWAIT, to, size) >= 0) {
+        ADD(counters, MediaCounters, sent, 1);
+        ADD(counters, MediaCounters, sent_octets, octets);
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        ADD(counters, MediaCounters, send_blocked, 1);
+    } else {
+        ADD(counters, MediaCounters, send_failed, 1);
+    }
+}
+
+/* Steps B to E for one mini frame; false: not plain, and nothing has changed. */
+static bool to_phone(PyObject *media, const uint8_t *datagram, Py_ssize_t octets, double now,
+                     PyObject *now_object)
+{
+    PyObject *path = owner(AT(media, CallMedia, open_frame), VoicePath_class);
+    PyObject *latch = AT(media, CallMedia, latch), *stream = AT(media, CallMedia, stream);
+    PyObject *counters = AT(media, CallMedia, counters), *sender = AT(media, CallMedia, send_rtp);
+    PyObject *table = AT(media, CallMedia, table_to_phone);
+    struct sockaddr_storage phone;
+    struct frame frame;
+    socklen_t size;
+    /* C. It is heard, and leaves by a bare socket: SRTP has another sender in its place. */
+    if (!path || !IS(latch, SymmetricLatch) || !IS(stream, PhoneStream) || !is_table(table)
+        || !IS(counters, MediaCounters) || !PyCFunction_Check(sender)
+        || AT(media, CallMedia, speaking) != Py_False
+        || !(size = address_of(AT(latch, SymmetricLatch, destination), &phone))
+        || !is_next(path, datagram, octets, now, &frame)
+        || frame.timestamp != INT(stream, PhoneStream, _expected_ms))
+        return false;
+    int descriptor = PyObject_AsFileDescriptor(PyCFunction_GET_SELF(sender));
+    if (descriptor < 0) {
+        PyErr_Clear();
+        return false;
+    }
+    believe(path, &frame);
+    translate(table, frame.payload, frame.octets);
+    uint8_t *packet = write_header(media, &frame, now_object);
+    transmit(counters, descriptor, packet, frame.octets, &phone, size);
+    return true;
+}
+
+typedef struct {
+    PyObject_HEAD
+    int descriptor;
+    uint8_t octets[LINK_MAX];
+    Py_ssize_t size, place, segment; /* of the datagrams that the kernel joined */
+    struct sockaddr_storage source;
+    PyObject *address; /* of source, as Python writes it */
+} Link;
+
+static int link_init(Link *self, PyObject *arguments, PyObject *keywords)
+{
+    self->size = self->place = 0;
+    return PyArg_ParseTuple(arguments, "i", &self->descriptor) ? 0 : -1;
+}
+
+static void link_dealloc(Link *self)
+{
+    Py_XDECREF(self->address);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+/* Receives what the kernel has, joined or not: 1; 0: it has nothing; -1: an error of ours. */
+static int receive(Link *self)
+{
+    struct sockaddr_storage source;
+    union {
+        char octets[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec to = {self->octets, sizeof self->octets};
+    struct msghdr message = {.msg_name = &source, .msg_namelen = sizeof source, .msg_iov = &to,
+                             .msg_iovlen = 1, .msg_control = &control};
+    ssize_t size;
+    do { /* an ICMP error of an earlier datagram is passed over */
+        message.msg_controllen = sizeof control;
+        size = recvmsg(self->descriptor, &message, MSG_DONTWAIT);
+    } while (size < 0 && (errno == ECONNREFUSED || errno == EHOSTUNREACH || errno == ENETUNREACH));
+    if (size < 0)
+        return 0;
+    self->size = size;
+    self->place = 0;
+    self->segment = size ? size : 1;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
+        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+            int segment;
+            memcpy(&segment, CMSG_DATA(c), sizeof segment);
+            if (segment > 0)
+                self->segment = segment;
+        }
+    if (!self->address || !same_address(&source, &self->source)) {
+        PyObject *address = pair_of(&source);
+        if (!address)
+            return -1;
+        Py_XSETREF(self->address, address);
+        self->source = source;
+    }
+    return 1;
+}
+
+/* Step A. */
+static PyObject *call_of(Link *self, const uint8_t *datagram, PyObject *routes)
+{
+    PyObject *octets = PyBytes_FromStringAndSize((const char *)datagram, MINI_CLEAR);
+    PyObject *route = octets ? PyTuple_Pack(2, self->address, octets) : NULL;
+    PyObject *media = route ? PyDict_GetItemWithError(routes, route) : NULL;
+    Py_XDECREF(octets);
+    Py_XDECREF(route);
+    PyErr_Clear();
+    return media && IS(media, CallMedia) ? media : NULL;
+}
+
+static const char link_read_doc[] =
+"read(routes, now, limit) -> (datagram, address, left) or None\n\n"
+"Relay mini frames until one datagram is not plain, which comes back with what is left of the\n"
+"limit; None where nothing more has come, or the limit is reached.";
+
+static PyObject *link_read(Link *self, PyObject *arguments)
+{
+    PyObject *routes, *now_object;
+    int left;
+    if (!PyArg_ParseTuple(arguments, "O!O!i", &PyDict_Type, &routes, &PyFloat_Type, &now_object,
+                          &left))
+        return NULL;
+    double now = PyFloat_AS_DOUBLE(now_object);
+    for (;;) {
+        if (self->place >= self->size) {
+            int got = left > 0 ? (left--, receive(self)) : 0;
+            if (got < 0)
+                return NULL;
+            if (!got)
+                Py_RETURN_NONE;
+        }
+        const uint8_t *datagram = self->octets + self->place;
+        Py_ssize_t octets = Py_MIN(self->segment, self->size - self->place);
+        self->place += self->segment;
+        PyObject *media = octets > MINI_CLEAR ? call_of(self, datagram, routes) : NULL;
+        if (!media || !to_phone(media, datagram, octets, now, now_object))
+            return Py_BuildValue("(y#Oi)", datagram, octets, self->address, left);
+    }
+}
+
+static PyMethodDef link_methods[] = {
+    {"read", (PyCFunction)link_read, METH_VARARGS, link_read_doc},
+    {NULL},
+};
+
+PyTypeObject LinkType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "siax_relay.Link",
+    .tp_doc = "The link's socket, by its descriptor, and what was received and not yet looked at.",
+    .tp_basicsize = sizeof(Link),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = PyType_GenericNew,
+    .tp_init = (initproc)link_init,
+    .tp_dealloc = (destructor)link_dealloc,
+    .tp_methods = link_methods,
+};

@@ -1,0 +1,109 @@
+/* The hot path of bridge/media/relay.py, compiled: plain packets of calls in steady state.
+ *
+ * The Python path is the reference, and keeps all that is unusual. Nothing is kept here: these
+ * functions read and write the slots of the very objects that Python uses, so both may take turns
+ * from packet to packet. A packet that is not plain in every respect leaves everything as it was
+ * and goes back to Python, which decides; so does whatever fails.
+ *
+ *   read_phones   steps 1 to 4: a packet of each socket that has one, into its reorder buffer
+ *   seal_slot     steps 5 and 6: the mini frames of one slot
+ *   Link.read     steps A to E: mini frames of the link, out to the phones
+ *
+ * The numbers in comments are the steps of relay.py. Slots are found by name when configure() is
+ * called; a class that has lost one is refused there.
+ */
+#ifndef SIAX_RELAY_H
+#define SIAX_RELAY_H
+
+#define PY_SSIZE_T_CLEAN
+#define _GNU_SOURCE
+#include <Python.h>
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum {
+    BLOCK = 16,
+    MINI_CLEAR = 2,
+    TIMESTAMP = 2,
+    RTP_HEADER = 12,
+    FRAME_MS = 20,
+    SAMPLES_PER_MS = 8,
+    PHONE_MAX = 479, /* DATAGRAM_OCTETS_MAX of relay.py */
+    PLAIN_MAX = PHONE_MAX + 3 * BLOCK,
+};
+#define NONE INT64_MIN /* of integer(): no integer, or one beyond 63 bits, which is never plain */
+
+/* objects.c: the slots of Python's objects */
+
+#define CLASSES(X) X(CallMedia) X(MediaCounters) X(SymmetricLatch) X(ReceptionStatistics) \
+    X(ReorderBuffer) X(PhoneStream) X(VoicePath) X(ReceiveClock) X(Sealer) X(Opener)
+#define SLOTS(X) \
+    X(CallMedia, latch) X(CallMedia, counters) X(CallMedia, buffer) X(CallMedia, stream) \
+    X(CallMedia, packet_octets) X(CallMedia, payload_type) X(CallMedia, phone_sends) \
+    X(CallMedia, ssrc) X(CallMedia, last_rtp_at) X(CallMedia, count) X(CallMedia, pull) \
+    X(CallMedia, path) X(CallMedia, seal) X(CallMedia, open_frame) X(CallMedia, receive) \
+    X(CallMedia, send_rtp) X(CallMedia, speaking) X(CallMedia, first_slot) \
+    X(CallMedia, origin_ms) X(CallMedia, table_to_link) X(CallMedia, table_to_phone) \
+    X(MediaCounters, received) X(MediaCounters, sent) X(MediaCounters, sent_octets) \
+    X(MediaCounters, send_blocked) X(MediaCounters, send_failed) \
+    X(SymmetricLatch, source) X(SymmetricLatch, destination) \
+    X(ReceptionStatistics, received) X(ReceptionStatistics, highest_sequence) \
+    X(ReceptionStatistics, _jitter_16) X(ReceptionStatistics, _transit) \
+    X(ReceptionStatistics, _clock_rate_hz) \
+    X(ReorderBuffer, _frames) X(ReorderBuffer, _head) X(ReorderBuffer, _held) \
+    X(ReorderBuffer, _idle) X(ReorderBuffer, _pulls) X(ReorderBuffer, _surplus) \
+    X(PhoneStream, ssrc) X(PhoneStream, timestamp) X(PhoneStream, timestamp_at) \
+    X(PhoneStream, _expected_ms) X(PhoneStream, _offset_samples) X(PhoneStream, _sequence) \
+    X(VoicePath, sealer) X(VoicePath, opener) X(VoicePath, sent) X(VoicePath, received) \
+    X(VoicePath, jitter_ms) X(VoicePath, last_timestamp_ms) X(VoicePath, _deviation_ms) \
+    X(VoicePath, _full_frame_period) X(VoicePath, _clear_header) X(VoicePath, _clock) \
+    X(VoicePath, _datagram_octets) X(VoicePath, _body_octets) X(VoicePath, _rivals) \
+    X(ReceiveClock, _offset_ms) \
+    X(Sealer, key) X(Sealer, compiled) X(Opener, key) X(Opener, compiled)
+
+#define DECLARE_CLASS(name) extern PyTypeObject *name##_class;
+CLASSES(DECLARE_CLASS)
+#define DECLARE_SLOT(class, name) extern Py_ssize_t class##_##name;
+SLOTS(DECLARE_SLOT)
+extern PyObject *plain_pull; /* the function ReorderBuffer.pull */
+
+#define IS(object, class) (Py_TYPE(object) == class##_class)
+#define AT(object, class, name) (*(PyObject **)((char *)(object) + class##_##name))
+/* Integers of slots; what does not fit 63 bits never does any harm, it only is not plain. */
+#define INT(object, class, name) integer(AT(object, class, name))
+#define SET(object, class, name, value) set(&AT(object, class, name), value)
+#define ADD(object, class, name, value) \
+    SET_INT(object, class, name, INT(object, class, name) + (value))
+#define SET_INT(object, class, name, value) SET(object, class, name, PyLong_FromLongLong(value))
+
+extern long long integer(PyObject *value);
+extern void set(PyObject **slot, PyObject *value);
+extern PyObject *owner(PyObject *method, PyTypeObject *class);
+extern bool is_table(PyObject *table);
+extern void translate(PyObject *table, uint8_t *octets, Py_ssize_t count);
+extern PyObject *configure(PyObject *self, PyObject *none, PyObject *classes);
+
+/* addresses.c: tuples as Python's socket module has them, and the kernel's */
+
+extern socklen_t address_of(PyObject *pair, struct sockaddr_storage *address);
+extern bool same_address(const struct sockaddr_storage *one, const struct sockaddr_storage *other);
+extern PyObject *pair_of(const struct sockaddr_storage *address);
+
+/* cipher.c: AES-128-CBC, and random padding */
+
+extern EVP_CIPHER_CTX *context(PyObject *key, PyObject **kept, int encipher);
+extern bool cipher(EVP_CIPHER_CTX *context, uint8_t *to, const uint8_t *from, int octets);
+extern bool draw(uint8_t *to, size_t octets);
+
+/* phones.c, link.c: the two directions */
+
+extern PyObject *read_phones(PyObject *self, PyObject *arguments);
+extern PyObject *seal_slot(PyObject *self, PyObject *arguments);
+extern const char read_phones_doc[], seal_slot_doc[], configure_doc[];
+extern PyTypeObject LinkType;
+
+#endif
