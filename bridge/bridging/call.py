@@ -3,19 +3,25 @@
 Owns the order of things: 180 while the link is set up, the dialing once it is answered and
 encrypted, 200 when the digits are through, and an end that always takes both legs.
 
-    SETTING_UP -> DIALING -> TALKING -> OVER
-                     |
-                     +-> ABANDONED -> OVER     the caller gave up: the envelope still completes
+    SETTING_UP -> DIALING -> AWAITING -> TALKING -> OVER
+                     |          |           |
+                     +----------+-----------+-> LEAVING -> OVER
+
+AWAITING: the peer is a bridge and the phone is to be told what the far phone does. In all other
+calls the phone is answered when the number is through, or before.
+
+LEAVING: the phone's leg is over. On the link a burst that has begun is completed, the tail passes
+where the link wants one, and silence flows until the HANGUP.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from enum import Enum, auto
 from typing import Final
 
 import structlog
 
+from bridge.bridging.attempts import Attempts, Way
 from bridge.bridging.causes import (
     CAUSE_OF_CONTROL,
     FinalStatus,
@@ -23,10 +29,13 @@ from bridge.bridging.causes import (
     cause_of_sip,
     status_of_end,
 )
+from bridge.bridging.greeting import GREETING
 from bridge.bridging.link import Link
-from bridge.bridging.negotiation import local_media, remote_media
+from bridge.bridging.link_side import send_signal, summary
+from bridge.bridging.negotiation import can_serve
+from bridge.bridging.phone_side import PhoneSide
 from bridge.bridging.services import CallServices, PhoneLeg
-from bridge.dialing.envelope import Cng, Control, Digit, SignalSlots
+from bridge.dialing.envelope import HangUp, SignalSlots
 from bridge.iax2 import (
     Acknowledged,
     Call,
@@ -39,14 +48,12 @@ from bridge.iax2 import (
     EndReason,
     Event,
     LocalProtocolError,
+    TextReceived,
     VoiceReceived,
 )
 from bridge.media.call_media import CallMedia
-from bridge.media.remote import RemoteMedia
+from bridge.sip.sdes import KeyExchange
 from bridge.sip.sdp import AudioDescription, LocalMedia
-
-ATTEMPTS_MAX: Final = 3
-"""A peer that repeats a challenge is called anew, at most twice."""
 
 _DIALED: Final = "dialed"
 _log = structlog.get_logger(__name__)
@@ -57,8 +64,9 @@ class Phase(Enum):
 
     SETTING_UP = auto()
     DIALING = auto()
+    AWAITING = auto()
     TALKING = auto()
-    ABANDONED = auto()
+    LEAVING = auto()
     OVER = auto()
 
 
@@ -71,28 +79,31 @@ class BridgedCall:
         leg: PhoneLeg,
         media: CallMedia,
         *,
-        link: Link,
-        digits: str,
+        way: Way,
+        others: Iterable[Way] = (),
         over: Callable[["BridgedCall"], None],
     ) -> None:
-        self.link = link
+        self.link: Link = way.link
         self.phase = Phase.SETTING_UP
         self._services = services
         self._leg = leg
         self.media = media
-        self._digits = digits
+        self._attempts = Attempts(way, others)
         self._over = over
         self.calls: list[Call] = []
-        """The calls placed on the link: one, and another for each repeated challenge."""
+        """The calls placed: one, and another for each attempt more."""
         self._slots: SignalSlots | None = None
         self._phone_over = False
-        self._on_hold = False
+        self._phone = PhoneSide(media, services)
         self._remote: AudioDescription | None = None
-        self._agreed: RemoteMedia | None = None
-        self._silent_since = 0.0
+        self._keys = KeyExchange()
+        self._peer_is_bridge = False
         self._control: int | None = None
-        self._log = _log.bind(link=link.name)
+        self._cause: int = Cause.NORMAL_CLEARING
+        self._digits_dropped = 0
+        self._log = _log.bind(link=way.link.name)
         media.on_digit = self._on_phone_digit
+        media.in_band_digits = services.in_band_digits
 
     def __repr__(self) -> str:
         return f"<BridgedCall {self.phase.name} on {self.link.name}>"
@@ -104,7 +115,13 @@ class BridgedCall:
             LocalProtocolError: no call can be placed.
         """
         self._place()
-        self._leg.ringing()
+        self._tell_of_set_up()
+
+    def _tell_of_set_up(self) -> None:
+        waits = self.link.answer_with_far_end
+        self._phone.hear(self._services.clock(), nothing=waits)
+        if not waits:
+            self._leg.ringing()
 
     def _place(self) -> None:
         call = self._services.place(self)
@@ -124,29 +141,23 @@ class BridgedCall:
         return self._negotiate(remote)
 
     def _negotiate(self, remote: AudioDescription | None) -> LocalMedia:
-        """Agree with what the phone says; the link's own codec is first once it is known.
+        """Agree with what the phone says: on any codec of the link, until its ACCEPT names one.
 
         What holds no codec of ours changes nothing: the leg refuses it.
         """
         voice = self._call.voice if self._call else None
-        formats = self.link.formats if voice is None else (voice.format, *self.link.formats)
+        formats = self.link.formats if voice is None else (voice.format,)
         if remote is not None:
-            agreed = remote_media(remote, formats, signalling_host=self._leg.source[0])
-            if agreed is not None:
+            before, now = self.media.format, self._services.clock()
+            if self._phone.agree(remote, formats, self._leg.source[0], self._keys, now):
                 self._remote = remote
-                self._set_remote(agreed)
-        host = self._services.media_address or self._leg.local_host
-        return local_media(host, self.media.rtp_port, formats)
+            if before not in (None, self.media.format):
+                self._play_again(now)
+        srtp = self._leg.srtp if remote is None else None
+        return self._phone.local(self._leg.local_host, formats, self._keys, srtp)
 
-    def _set_remote(self, agreed: RemoteMedia) -> None:
-        now = self._services.clock()
-        changes_codec = self._agreed is not None and agreed.format != self._agreed.format
-        self._agreed = agreed
-        self._on_hold = not (agreed.sends and agreed.receives)
-        # A hold without packets is no silence of the phone's: it begins to count anew.
-        self._silent_since = now
-        self.media.set_remote(agreed)
-        if changes_codec and self._control is not None and self.media.speaking:
+    def _play_again(self, now: float) -> None:
+        if self._control is not None and self.media.speaking:
             self._play(self._control, now)
 
     def on_answered(self, _leg: PhoneLeg) -> None:
@@ -162,21 +173,12 @@ class BridgedCall:
             return
         self._phone_over = True
         self._log.info("phone's leg ended", status=status)
-        if self.phase is Phase.DIALING and self._slots and not self._slots.dialing_over:
-            self._abandon(self._slots)
-        else:
-            self._hang_up_link(cause_of_sip(status, q850))
-
-    def _abandon(self, slots: SignalSlots) -> None:
-        """Let the envelope complete without its digits, and the phone's ports be."""
-        slots.abandon()
-        self.phase = Phase.ABANDONED
-        if self._agreed is not None:
-            self._set_remote(replace(self._agreed, sends=False, receives=False))
+        self._leave(cause_of_sip(status, q850))
 
     def _on_phone_digit(self, digit: str) -> None:
-        if self._slots is not None:
-            self._slots.offer_digit(digit)
+        slots = self._slots
+        if not (self.link.in_call_digits and slots is not None and slots.offer_digit(digit)):
+            self._digits_dropped += 1
 
     # The link's side
 
@@ -191,6 +193,8 @@ class BridgedCall:
                 self.media.receive_voice(payload, timestamp_ms, now)
             case ControlReceived(subclass=subclass):
                 self._on_control(subclass, now)
+            case TextReceived(text=text) if text == GREETING:
+                self._on_greeting()
             case DigitReceived(digit=digit) if self.phase is not Phase.SETTING_UP:
                 self.media.send_digit(digit, now)
             case CallEnded(reason=reason, cause=cause):
@@ -198,22 +202,43 @@ class BridgedCall:
 
     def _on_link_answered(self, now: float) -> None:
         call = self._call
+        if self.phase is Phase.AWAITING:
+            self._talk(now)
+            return
         if self.phase is not Phase.SETTING_UP:
             # Whom the far end calls in turn has answered, and may be silent.
             self._play(ControlSubclass.STOP_TONES, now)
             return
         if call is None or call.voice is None:
             return
+        local = self._negotiate(self._remote)
+        serves = can_serve(self._remote, (call.voice.format,))
+        if not serves:
+            self._phone.part(now, call.voice.format)
         self.phase = Phase.DIALING
         envelope = self.link.envelope
-        delay_s = envelope.draw_start_delay_s(self._services.uniform)
-        self._slots = SignalSlots(envelope, self._digits, now, delay_s)
-        self._digits = ""
         self.media.connect(call.voice, self._send_full_voice, now)
+        self._phone.play_on_hold()
+        delay_s = envelope.draw_start_delay_s(self._services.uniform)
+        # On the audio's grid, so that signals and audio share wake-ups.
+        first_at = self.media.slot_from(now + delay_s)
+        self._slots = SignalSlots(envelope, self._attempts.take_digits(), first_at)
         self._log.info("link answered, encrypted both ways")
-        self._leg.progress(self._negotiate(self._remote))
+        if not serves:
+            self._log.warning("the far end chose a codec that the phone does not have")
+            self._end_phone(FinalStatus(488), Cause.BEARER_CAPABILITY_NOT_AVAILABLE)
+            self._leave(Cause.BEARER_CAPABILITY_NOT_AVAILABLE)
+            return
+        if not self.link.answer_with_far_end:
+            self._leg.progress(local)
         if self.link.answer_immediately:
             self._leg.answer()
+
+    def _on_greeting(self) -> None:
+        """The peer is a bridge; ours answers the greeting if the phone is to see what it tells."""
+        if self.link.answer_with_far_end and self.phase is Phase.DIALING and self._slots:
+            self._peer_is_bridge = True
+            self._slots.offer_text(GREETING)
 
     def _send_full_voice(self, payload: bytes, timestamp_ms: int) -> None:
         if self._call is not None:
@@ -225,18 +250,39 @@ class BridgedCall:
     def _on_dialed(self, now: float) -> None:
         if self.phase is not Phase.DIALING:
             return
-        self.phase = Phase.TALKING
-        self._silent_since = now
         self._log.info("number delivered")
-        if not self.link.answer_immediately:
+        if self._peer_is_bridge:
+            self.phase = Phase.AWAITING
+        else:
+            self._talk(now)
+
+    def _talk(self, now: float) -> None:
+        self.phase = Phase.TALKING
+        self._phone.count_silence_from(now)
+        if self.link.answer_with_far_end:
+            self._phone.hear(now)
+            self._leg.answer(self._negotiate(self._remote))
+        elif not self.link.answer_immediately:
             self._leg.answer()
 
     def _on_control(self, subclass: int, now: float) -> None:
-        if self.phase is not Phase.SETTING_UP:
+        if self.phase not in (Phase.SETTING_UP, Phase.AWAITING):
             self._play(subclass, now)
+        elif subclass == ControlSubclass.RINGING and self.phase is Phase.AWAITING:
+            self._leg.ringing()
+        elif subclass == ControlSubclass.PROGRESS and self.phase is Phase.AWAITING:
+            self._phone.hear(now)
+            self._leg.progress(self._negotiate(self._remote))
         elif (cause := CAUSE_OF_CONTROL.get(subclass)) is not None:
-            self._end_phone(status_of_end(EndReason.HANGUP, cause), cause)
-            self._hang_up_link(Cause.NORMAL_CLEARING)
+            self._on_refused(cause, now)
+
+    def _on_refused(self, cause: Cause, now: float) -> None:
+        refused = self._call
+        if refused is not None and self._tried_on(EndReason.HANGUP, cause):
+            refused.hang_up(now, Cause.NORMAL_CLEARING)
+            return
+        self._end_phone(status_of_end(EndReason.HANGUP, cause), cause)
+        self._leave(Cause.NORMAL_CLEARING)
 
     def _play(self, subclass: int, now: float) -> None:
         tone = self._services.tone(subclass, self.media)
@@ -248,22 +294,24 @@ class BridgedCall:
             self.media.play(None, now)
 
     def _on_link_ended(self, reason: EndReason, cause: int | None) -> None:
-        if self.phase is Phase.OVER or self._called_anew(reason):
+        if self.phase is Phase.OVER or self._tried_on(reason, cause):
             return
         level = "info" if reason is EndReason.HANGUP else "warning"
         getattr(self._log, level)("link's call ended", reason=reason.value, cause=cause)
         self._end_phone(status_of_end(reason, cause), cause_of_end(reason, cause))
         self._finish()
 
-    def _called_anew(self, reason: EndReason) -> bool:
-        if reason is not EndReason.REPLAYED_CHALLENGE or len(self.calls) >= ATTEMPTS_MAX:
+    def _tried_on(self, reason: EndReason, cause: int | None) -> bool:
+        if self.phase is not Phase.SETTING_UP:
             return False
-        self._log.warning("security: the peer repeated a challenge; calling anew")
-        try:
-            self._place()
-        except LocalProtocolError:
-            return False
-        return True
+        while (way := self._attempts.after(reason, cause)) is not None:
+            before, self.link = self.link, way.link
+            with suppress(LocalProtocolError):
+                self._place()
+                if before.answer_with_far_end != self.link.answer_with_far_end:
+                    self._tell_of_set_up()
+                return True
+        return False
 
     # The clock
 
@@ -276,50 +324,57 @@ class BridgedCall:
         slots, call = self._slots, self._call
         if slots is None or call is None:
             return
-        if self.phase is Phase.ABANDONED and slots.dialing_over:
-            self._hang_up_link(Cause.NORMAL_CLEARING)
-            return
         self._send_signal(slots, call, now)
-        if self.phase is Phase.TALKING and self._phone_is_dead(now):
-            self._log.warning("the phone sends no audio any more")
+        if self.phase is Phase.TALKING and (why := self._phone.why_over(now)):
+            self._log.warning(why)
             self._end_phone(FinalStatus(408), Cause.RECOVERY_ON_TIMER_EXPIRY)
-            self._hang_up_link(Cause.RECOVERY_ON_TIMER_EXPIRY)
+            self._leave(Cause.RECOVERY_ON_TIMER_EXPIRY)
 
     def _send_signal(self, slots: SignalSlots, call: Call, now: float) -> None:
         was_dialing = not slots.dialing_over
         signal = slots.take(now)
         tag = _DIALED if was_dialing and slots.dialing_over else None
-        match signal:
-            case Digit(value=digit):
-                call.send_digit(digit, now, tag)
-            case Control(subclass=subclass):
-                call.send_control(ControlSubclass(subclass), now, tag)
-            case Cng():
-                call.send_cng(now, tag)
-        self._services.drain()
-
-    def _phone_is_dead(self, now: float) -> bool:
-        services = self._services
-        timeout_s = services.hold_timeout_s if self._on_hold else services.rtp_timeout_s
-        heard_at = max(self.media.last_rtp_at or 0.0, self._silent_since)
-        return now - heard_at > timeout_s
+        if signal == HangUp():
+            self._hang_up_link(self._cause)
+        else:
+            send_signal(call, signal, now, tag)
 
     # The end
 
     def shut_down(self) -> None:
-        """End both legs because the service stops."""
-        self._end_both(FinalStatus(503))
+        """End both legs because the service stops; one that is leaving already does so."""
+        if self.phase is not Phase.LEAVING:
+            self._end_both(FinalStatus(503))
 
     def fail(self) -> None:
-        """End both legs because of an error of ours."""
-        self._end_both(FinalStatus(500))
+        """End both legs because of an error of ours; one while leaving ends the call at once."""
+        if self.phase is Phase.LEAVING:
+            self.cut_short()
+        else:
+            self._end_both(FinalStatus(500))
+
+    def cut_short(self) -> None:
+        """Leave no longer: hang up at once."""
+        if self.phase is Phase.LEAVING:
+            self._hang_up_link(self._cause)
 
     def _end_both(self, final: FinalStatus) -> None:
         if self.phase is not Phase.OVER:
             try:
                 self._end_phone(final, Cause.NORMAL_TEMPORARY_FAILURE)
             finally:
-                self._hang_up_link(Cause.NORMAL_TEMPORARY_FAILURE)
+                self._leave(Cause.NORMAL_TEMPORARY_FAILURE)
+
+    def _leave(self, cause: int) -> None:
+        """Hang up on the link, behind the burst and the tail where there are any."""
+        slots = self._slots
+        if slots is None or (slots.dialing_over and not self.link.tail):
+            self._hang_up_link(cause)
+            return
+        self.phase = Phase.LEAVING
+        self._cause = cause
+        slots.leave(self.link.tail_slots(self._services.uniform))
+        self._phone.part(self._services.clock())
 
     def _end_phone(self, final: FinalStatus, cause: int) -> None:
         if not self._phone_over:
@@ -337,23 +392,9 @@ class BridgedCall:
 
     def _finish(self) -> None:
         self.phase = Phase.OVER
-        self._digits = ""
+        self._attempts.take_digits()
         self._slots = None
         self._over(self)
-        self._log.info("call over", **self._summary())
+        told = summary(self._call, self.media)
+        self._log.info("call over", digits_dropped=self._digits_dropped, **told)
         self.media.close()
-
-    def _summary(self) -> dict[str, int]:
-        voice = self._call.voice if self._call else None
-        if voice is None:
-            return {}
-        buffer = self.media.buffer
-        return {
-            "voice_sent": voice.sent,
-            "voice_received": voice.received,
-            "voice_lost": voice.lost,
-            "voice_dropped": voice.dropped_size + voice.dropped_implausible,
-            "buffer_late": buffer.late,
-            "buffer_overruns": buffer.overruns,
-            "buffer_slips": buffer.slips,
-        }

@@ -1,12 +1,15 @@
 """Between SDP and media formats: what a phone and a link can both speak."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
 from bridge.iax2 import Format
 from bridge.media.codecs import FORMAT_OF_ENCODING
 from bridge.media.remote import RemoteMedia
+from bridge.media.srtp import SrtpKeys
+from bridge.sip.sdes import KeyExchange, Srtp
 from bridge.sip.sdp import AudioDescription, LocalMedia, common_payload_type
 
 _ENCODING_OF_FORMAT: Final = MappingProxyType(
@@ -31,13 +34,28 @@ def local_media(host: str, port: int, formats: Iterable[Format]) -> LocalMedia:
     return LocalMedia(host, port, encodings(formats))
 
 
+def with_offered_keys(local: LocalMedia, keys: KeyExchange, srtp: Srtp) -> LocalMedia:
+    """Return an offer of ours that proposes SRTP, or demands it, as `srtp` says."""
+    if srtp is Srtp.OFF:
+        return local
+    return replace(local, crypto=keys.offer(), secure_only=srtp is Srtp.REQUIRED)
+
+
+def with_answered_key(local: LocalMedia, keys: KeyExchange) -> LocalMedia:
+    """Return an answer of ours in SRTP, where keys were agreed."""
+    return local if keys.local is None else replace(local, crypto=(keys.local,))
+
+
 def can_serve(remote: AudioDescription | None, formats: Iterable[Format]) -> bool:
     """Tell whether a phone's offer, if it made one, has a codec for the link."""
     return remote is None or common_payload_type(remote, encodings(formats)) is not None
 
 
 def remote_media(
-    remote: AudioDescription, formats: Iterable[Format], signalling_host: str
+    remote: AudioDescription,
+    formats: Iterable[Format],
+    signalling_host: str,
+    srtp: SrtpKeys | None = None,
 ) -> RemoteMedia | None:
     """Return the phone's side for the relay, None without a common codec."""
     chosen = common_payload_type(remote, encodings(formats))
@@ -53,4 +71,7 @@ def remote_media(
         rtcp_port=remote.rtcp_port,
         sends=remote.direction.sends,
         receives=remote.direction.receives,
+        srtp=srtp,
+        ptime_ms=remote.ptime_ms,
+        maxptime_ms=remote.maxptime_ms,
     )

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from bridge.bridging.phone_side import CallTimes, HoldSource, nothing_on_hold
 from bridge.iax2 import Call
 from bridge.media.call_media import CallMedia
 from bridge.media.sources import Source
+from bridge.sip.sdes import Srtp
 from bridge.sip.sdp import LocalMedia
 
 if TYPE_CHECKING:
@@ -23,6 +25,10 @@ class PhoneLeg(Protocol):
     @property
     def local_host(self) -> str:
         """Our address that the phone reached."""
+
+    @property
+    def srtp(self) -> Srtp:
+        """Whether its audio is encrypted."""
 
     def ringing(self) -> None:
         """Send 180."""
@@ -54,8 +60,10 @@ class CallServices:
         place: Places an IAX2 call on a link, for the bridged call given.
         tone: Makes the tone that stands for a CONTROL subclass, None where none does.
         media_address: Our address for SDP where it is not the one that the phone reached.
-        rtp_timeout_s, hold_timeout_s: How long a phone may be silent.
+        times: How long a call may go on.
         drain: Called after anything was sent on the link.
+        hold_source: What the far end hears while a phone holds.
+        in_band_digits: Whether digits are heard in a phone's audio.
     """
 
     clock: Callable[[], float]
@@ -63,6 +71,7 @@ class CallServices:
     place: Callable[["BridgedCall"], Call]
     tone: Callable[[int, CallMedia], Source | None]
     media_address: str | None
-    rtp_timeout_s: float
-    hold_timeout_s: float
+    times: CallTimes
     drain: Callable[[], None]
+    hold_source: HoldSource = nothing_on_hold
+    in_band_digits: bool = False

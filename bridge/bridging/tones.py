@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from bridge.iax2 import ControlSubclass, Format
+from bridge.media.codecs import is_g711
 from bridge.media.sources import Source, Tone
 from bridge.media.tones import ToneKind
 
@@ -24,6 +25,9 @@ _KINDS: Final[Mapping[int, ToneKind]] = MappingProxyType(
 def tones_of(country: str) -> Callable[[int, Format], Source | None]:
     """Return what makes a country's tone for a CONTROL subclass in a format, or None.
 
+    Tones are made in G.711 alone; in another codec the phone hears what the link sends, if it
+    sends anything.
+
     Raises:
         ToneError: the country is not known.
     """
@@ -31,6 +35,8 @@ def tones_of(country: str) -> Callable[[int, Format], Source | None]:
 
     def tone(subclass: int, media_format: Format) -> Source | None:
         kind = _KINDS.get(subclass)
-        return None if kind is None else Tone(country, kind, media_format)
+        if kind is None or not is_g711(media_format):
+            return None
+        return Tone(country, kind, media_format)
 
     return tone

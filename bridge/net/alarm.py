@@ -10,21 +10,21 @@ class Alarm:
     """Calls back when its deadline comes; to set it from anywhere in the loop costs little."""
 
     def __init__(self) -> None:
-        self._deadline = math.inf
+        self.deadline = math.inf
         self._scope: trio.CancelScope | None = None
 
     def set(self, deadline: float | None) -> None:
         """Move the deadline; None: no deadline."""
-        self._deadline = math.inf if deadline is None else deadline
+        self.deadline = math.inf if deadline is None else deadline
         if self._scope is not None:
-            self._scope.deadline = self._deadline
+            self._scope.deadline = self.deadline
 
-    async def run(self, ring: Callable[[float], None]) -> None:
+    async def run(self, ring: Callable[[float], object]) -> None:
         """Call `ring(now)` at each deadline; it sets the next one. Runs until cancelled."""
         while True:
-            with trio.CancelScope(deadline=self._deadline) as scope:
+            with trio.CancelScope(deadline=self.deadline) as scope:
                 self._scope = scope
                 await trio.sleep_forever()
             self._scope = None
-            self._deadline = math.inf
+            self.deadline = math.inf
             ring(trio.current_time())

@@ -7,18 +7,23 @@ or what an event means.
 import errno
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import groupby
 from typing import Final
 
 import structlog
 import trio
 
 from bridge.errors import BridgeError
-from bridge.iax2 import Address, Endpoint, Event
+from bridge.iax2 import Address, Endpoint, Event, PeerEvent
+from bridge.media.compiled import LinkReader
 from bridge.net.alarm import Alarm
+from bridge.net.sources import Sources
 
 DATAGRAMS_PER_PASS_MAX: Final = 256
+LATE_S: Final = 0.05
+"""Behind its time by more, the engine's timers look at what has arrived first."""
 SOCKET_BUFFER_OCTETS: Final = 4 << 20
 
 _UDP_SEGMENT: Final = 103
@@ -45,7 +50,8 @@ class LinkSocket:
         bind: Local address and port.
         endpoint: The engine.
         receive_voice: Takes a mini frame, or tells that it is none of an established call.
-        handle_event: Takes what the engine tells.
+        handle_event: Takes what the engine tells of calls.
+        handle_peer_event: Takes what it tells of peers; needed where it keeps something up.
 
     Attributes:
         dropped: Datagrams that the kernel had no room for.
@@ -57,15 +63,18 @@ class LinkSocket:
         endpoint: Endpoint,
         receive_voice: Callable[[bytes, Address, float], bool],
         handle_event: Callable[[Event, float], None],
+        handle_peer_event: Callable[[PeerEvent, float], None] = lambda _event, _now: None,
     ) -> None:
         self.dropped = 0
         self._endpoint = endpoint
         self._receive_voice = receive_voice
         self._handle_event = handle_event
+        self._handle_peer_event = handle_peer_event
         self._socket = _open(bind)
         self._alarm = Alarm()
         self._draining = False
         self._joins = True
+        self._read: LinkReader | None = None
 
     @property
     def address(self) -> Address:
@@ -100,31 +109,45 @@ class LinkSocket:
             self._draining = False
             self._alarm.set(self._endpoint.next_timeout())
 
+    def read_by(self, reader: Callable[[int], LinkReader | None]) -> None:
+        """Let another reader relay voice, and hand on the rest, where there is one."""
+        self._read = reader(self._socket.fileno())
+
+    @property
+    def sources(self) -> Sources:
+        """What the socket and the engine's time wait for."""
+        return Sources({self._socket.fileno(): self._receive}, ((self._alarm, self._on_alarm),))
+
     async def run(self) -> None:
         """Receive and keep the engine's time, until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._alarm.run, self._on_alarm)
-            while True:
-                await trio.lowlevel.wait_readable(self._socket)
-                self._receive()
-                await trio.lowlevel.checkpoint()
+        await self.sources.run()
 
     def _on_alarm(self, now: float) -> None:
-        with _contained():
-            self._endpoint.handle_timeout(now)
-        with _contained():
-            self.drain()
+        due = self._endpoint.next_timeout()
+        if due is not None and now - due > LATE_S:
+            # After a stall the acknowledgements wait in the socket: to send all of it again
+            # unseen would make an overload the peer's, too.
+            self._receive(now)
+        _contain(self._endpoint.handle_timeout, now)
+        _contain(self.drain)
 
     def _drain(self) -> None:
         endpoint = self._endpoint
         now = trio.current_time()
         while True:
-            while (transmit := endpoint.poll_transmit()) is not None:
-                self._send_each((transmit.data,), transmit.address)
-            event = endpoint.poll_event()
-            if event is None:
+            self._transmit()
+            if (event := endpoint.poll_event()) is not None:
+                self._handle_event(event, now)
+            elif (peer_event := endpoint.peers.poll_event()) is not None:
+                self._handle_peer_event(peer_event, now)
+            else:
                 return
-            self._handle_event(event, now)
+
+    def _transmit(self) -> None:
+        """Send what the engine has queued; signals of many calls are of one size, and leave so."""
+        queued = iter(self._endpoint.poll_transmit, None)
+        for (address, _), alike in groupby(queued, lambda sent: (sent.address, len(sent.data))):
+            self.send_batch([transmit.data for transmit in alike], address)
 
     def _send_each(self, datagrams: Sequence[bytes], address: Address) -> None:
         for datagram in datagrams:
@@ -145,9 +168,14 @@ class LinkSocket:
             self._joins = False
             self._send_each(batch, address)
 
-    def _receive(self) -> None:
+    def _receive(self, now: float) -> None:
         """Take what has arrived, bounded, so that phones get their turn."""
-        now = trio.current_time()
+        if self._read is not None:
+            left = DATAGRAMS_PER_PASS_MAX
+            while (unusual := self._read(now, left)) is not None:
+                datagram, address, left = unusual
+                self._take(datagram, address, now)
+            return
         for _ in range(DATAGRAMS_PER_PASS_MAX):
             try:
                 data, ancillary, _, address = self._socket.recvmsg(
@@ -163,19 +191,15 @@ class LinkSocket:
 
     def _take(self, datagram: bytes, address: Address, now: float) -> None:
         """Take one datagram; what it told is acted on before the next one is looked at."""
-        if self._receive_voice(datagram, address, now):
-            return
-        with _contained():
-            self._endpoint.receive_datagram(datagram, address, now)
-        with _contained():
-            self.drain()
+        if not self._receive_voice(datagram, address, now):
+            _contain(self._endpoint.receive_datagram, datagram, address, now)
+            _contain(self.drain)
 
 
-@contextmanager
-def _contained() -> Iterator[None]:
+def _contain(act: Callable[..., None], *arguments: object) -> None:
     """Let an error of ours cost a datagram or an event, never the service."""
     try:
-        yield
+        act(*arguments)
     except Exception:  # noqa: BLE001 - whatever it was, all other calls go on
         _log.exception("the IAX2 engine failed")
 

@@ -42,10 +42,17 @@ async def keep_resolved(
 
 
 async def resolve(host: str, port: int, family: int) -> Address | None:
-    """Return the first address of a name in a thread of its own, None where it has none."""
+    """Return the first address of a name in a thread of its own, None where it has none.
+
+    For an IPv6 socket an IPv4 address is ::ffff:192.0.2.1, and stands where getaddrinfo sorts it:
+    behind one of IPv6 that this machine can reach.
+    """
+    # With AI_ADDRCONFIG, a machine without IPv6 would find no address for such a socket.
+    both = socket.AI_V4MAPPED | socket.AI_ALL
+    flags = both if family == socket.AF_INET6 else socket.AI_ADDRCONFIG
     try:
         found = await trio.socket.getaddrinfo(
-            host, port, family=family, type=socket.SOCK_DGRAM, flags=socket.AI_ADDRCONFIG
+            host, port, family=family, type=socket.SOCK_DGRAM, flags=flags
         )
     except OSError:
         return None
