@@ -5,82 +5,151 @@ import random
 import secrets
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
+from dataclasses import asdict
+from functools import partial
 from typing import Final
 
 import structlog
 import trio
 
-from bridge import __version__, config
+from bridge import __version__, config, parts
 from bridge.bridging.call import BridgedCall
+from bridge.bridging.inbound_call import InboundCall
+from bridge.bridging.inbound_services import InboundServices, MakeOffer
+from bridge.bridging.limits import CallGate
 from bridge.bridging.link import Link
+from bridge.bridging.link_peers import LinkPeers
+from bridge.bridging.reception import Reception
 from bridge.bridging.services import CallServices
 from bridge.bridging.switchboard import Switchboard
 from bridge.bridging.tones import tones_of
-from bridge.config import Configuration, Loaded
-from bridge.dialing.plan import DialPlan, Route
-from bridge.iax2 import Address, Call, CallProfile, ChallengeMemory, Endpoint, Event, Format
+from bridge.config import Configuration, HostPort, Loaded
+from bridge.dialing.delivery import RegisteredPhone
+from bridge.iax2 import (
+    Address,
+    Call,
+    Endpoint,
+    Event,
+    IncomingCall,
+)
 from bridge.iax2.errors import LocalProtocolError
 from bridge.media.call_media import CallMedia
 from bridge.media.ports import PortPool
 from bridge.media.relay import Relay
 from bridge.media.sources import Source
 from bridge.net.alarm import Alarm
+from bridge.net.challenge_store import ChallengeStore
+from bridge.net.lag_watch import LagWatch
 from bridge.net.link_socket import LinkSocket
-from bridge.net.media_driver import run_media
+from bridge.net.media_driver import media_sources
 from bridge.net.resolver import keep_resolved
+from bridge.net.sources import Sources
 from bridge.sip.agent import SipAgent
 from bridge.sip.leg import SipLeg
-from bridge.sip.settings import SipSettings
+from bridge.sip.phones import Phones
+from bridge.status.observing import Observer
+from bridge.status.serving import serve_observer
+from bridge.status.tracing import FrameTrace, TraceRequest
 
-STOP_WITHIN_S: Final = 2.0
-"""For calls to end properly; the whole stop stays below three seconds."""
+LEAVE_WITHIN_S: Final = 2.2
+"""For calls to complete what they have begun on the link: the default burst takes up to 2.12 s."""
+ACKNOWLEDGED_WITHIN_S: Final = 0.3
+"""For the HANGUPs then sent to be acknowledged; the whole stop stays below three seconds."""
 
 _COLLECTION_THRESHOLDS: Final = (20_000, 20, 100)
 _STOP_LOOK_S: Final = 0.05
-_FORMATS: Final = {"ulaw": Format.ULAW, "alaw": Format.ALAW}
 _log = structlog.get_logger(__name__)
 
 
-def run(loaded: Loaded) -> int:
+def run(loaded: Loaded, trace: TraceRequest | None = None) -> int:
     """Run the bridge until SIGTERM or SIGINT; returns the exit code.
 
     Raises:
         BridgeError: it cannot start; the text says what to do.
     """
-    trio.run(Service(loaded.configuration).run)
+    trio.run(Service(loaded.configuration, trace).run)
     return 0
 
 
 class Service:
     """The bridge: every part, made from one configuration, and the wires between them."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, trace: TraceRequest | None = None) -> None:
         self._configuration = configuration
+        self._challenges = ChallengeStore(configuration.state_dir / "challenges")
         self._links = {
-            name: _link(name, settings) for name, settings in configuration.links.items()
+            name: parts.link(name, settings, self._challenges.memory(name))
+            for name, settings in configuration.links.items()
         }
-        self._endpoint = Endpoint()
-        bind = configuration.iax.bind
-        self._socket = LinkSocket(
-            (bind.host, bind.port), self._endpoint, self._receive_voice, self._handle_event
+        self._peers = LinkPeers(self._links)
+        self._trace = None if trace is None else self._frame_trace(trace)
+        self._endpoint = Endpoint(
+            parts.users(configuration),
+            registrants=parts.registrants(configuration),
+            watch=self._trace,
         )
-        ports = configuration.sip.rtp_ports
-        self._relay = Relay(
-            self._socket.send_batch,
-            PortPool(ports.first, ports.last, random.SystemRandom()),
-            self._on_media_failure,
-        )
+        self._socket = self._link_socket()
+        self._relay = self._voice_relay()
         self._slot_alarm = Alarm()
+        self._lag = LagWatch()
         self._tones = tones_of(configuration.sip.tones)
+        self._delivery = parts.delivery_plan(configuration)
         self._switchboard = Switchboard(
-            plan=_dial_plan(configuration),
+            plan=parts.dial_plan(configuration),
+            gate=CallGate(parts.call_limits(configuration)),
             links=self._links,
             open_media=self._relay.open,
             services=self._call_services(),
+            reception=self._reception(),
         )
-        self._agent = SipAgent(_sip_settings(configuration), self._take)
+        self._phones = (
+            Phones(parts.phone_settings(configuration)) if configuration.sip.phones else None
+        )
+        admission = self._phones.admission if self._phones else None
+        self._agent = SipAgent(
+            parts.sip_settings(configuration), self._take, admission, self._lag.is_overloaded
+        )
+        self._link_of_user = {
+            link.acceptance.username: name for name, link in self._links.items() if link.acceptance
+        }
+        self._observer = self._make_observer()
         self._stop = trio.Event()
+
+    def _link_socket(self) -> LinkSocket:
+        bind, peers = self._configuration.iax.bind, self._peers
+        voice, event = self._receive_voice, self._handle_event
+        return LinkSocket((bind.host, bind.port), self._endpoint, voice, event, peers.handle_event)
+
+    def _voice_relay(self) -> Relay:
+        ports = self._configuration.sip.rtp_ports
+        pool = PortPool(ports.first, ports.last, random.SystemRandom())
+        relay = Relay(self._socket.send_batch, pool, self._on_media_failure)
+        self._socket.read_by(relay.link_reader)
+        return relay
+
+    def _reception(self) -> Reception:
+        rtp_host = self._configuration.sip.listen[0].host
+        return Reception(
+            self._links.values(),
+            lambda: self._relay.open(rtp_host),
+            self._inbound_services(),
+            self._lag.is_overloaded,
+        )
+
+    def _make_observer(self) -> Observer:
+        return Observer(
+            self._configuration.site,
+            self._links.values(),
+            trio.current_time,
+            self._endpoint.dropped,
+            lambda: asdict(self._switchboard.counters),
+        )
+
+    def _frame_trace(self, trace: TraceRequest) -> FrameTrace:
+        link = self._links[trace.link]
+        return FrameTrace(lambda: link.address, sys.stdout, digits=trace.digits)
 
     def _call_services(self) -> CallServices:
         sip = self._configuration.sip
@@ -90,9 +159,24 @@ class Service:
             place=self._place,
             tone=self._tone,
             media_address=str(sip.media_address) if sip.media_address else None,
-            rtp_timeout_s=sip.rtp_timeout_s,
-            hold_timeout_s=sip.hold_timeout_s,
+            times=parts.call_times(self._configuration),
             drain=self._socket.drain,
+            hold_source=parts.hold_source(self._configuration),
+            in_band_digits=sip.in_band_digits,
+        )
+
+    def _inbound_services(self) -> InboundServices:
+        sip = self._configuration.sip
+        return InboundServices(
+            clock=trio.current_time,
+            uniform=secrets.SystemRandom().uniform,
+            tone=self._tones,
+            find_phone=self._find_phone,
+            call_phone=self._call_phone,
+            media_address=str(sip.media_address) if sip.media_address else None,
+            times=parts.call_times(self._configuration),
+            drain=self._socket.drain,
+            hold_source=parts.hold_source(self._configuration),
         )
 
     async def run(self) -> None:
@@ -104,6 +188,7 @@ class Service:
                 listening.cancel_scope.cancel()
         self._relay.close()
         self._socket.close()
+        self._challenges.close()
         _log.info("stopped", **self._remains())
 
     async def _listen(self, signals: AsyncIterator[int]) -> None:
@@ -123,6 +208,7 @@ class Service:
                 sip=[str(url) for url in self._configuration.sip.listen],
                 iax2=str(self._configuration.iax.bind),
                 links=list(self._links),
+                relay=self._relay.path_name,
             )
             await self._stop.wait()
             await self._end_calls()
@@ -130,23 +216,51 @@ class Service:
 
     async def _start(self, nursery: trio.Nursery) -> None:
         family = socket.AF_INET6 if ":" in self._configuration.iax.bind.host else socket.AF_INET
-        nursery.start_soon(self._socket.run)
-        nursery.start_soon(self._slot_alarm.run, self._on_slot)
-        await nursery.start(run_media, self._relay)
+        nursery.start_soon(self._sources().run_in_idle_time)
+        nursery.start_soon(self._challenges.run)
         for name, settings in self._configuration.links.items():
+            self._keep_up(self._links[name], settings)
             peer = settings.peer
-            nursery.start_soon(
-                keep_resolved, peer.host, peer.port, family, self._links[name].move_to, name
-            )
+            if isinstance(peer, HostPort):
+                take = partial(self._move_peer, name)
+                nursery.start_soon(keep_resolved, peer.host, peer.port, family, take, name)
+        if self._phones:
+            await nursery.start(self._phones.run, self._agent)
+        nursery.start_soon(serve_observer, self._observer, self._configuration, self._trace)
         await nursery.start(self._agent.run)
+        nursery.start_soon(self._lag.run)  # now: the start itself keeps the loop for a while
+
+    def _keep_up(self, link: Link, settings: config.Link) -> None:
+        """Watch a link's peer, and be registered with it, or it with us, once it is somewhere."""
+        peers = self._endpoint.peers
+        if settings.qualify_s is not None:
+            now = trio.current_time()
+            link.qualifier = peers.qualify(link.name, now, interval_s=settings.qualify_s)
+        if (profile := parts.registration_profile(settings)) is not None:
+            link.registration = peers.register(link.name, profile)
+        if settings.registrant is not None:
+            link.binding = peers.registrar.bindings[settings.registrant.username]
+
+    def _sources(self) -> Sources:
+        """Return what audio and signals wait for: the clock first, the link behind it."""
+        slots = Sources({}, ((self._slot_alarm, self._on_slot),))
+        return media_sources(self._relay).joined(slots).joined(self._socket.sources)
 
     async def _end_calls(self) -> None:
-        """End both legs of all calls; both sides have the same while to acknowledge it."""
+        """End both legs of all calls: the phones' at once, the link's behind burst and tail."""
         self._switchboard.shut_down()
-        self._socket.drain()
+        self._peers.release(trio.current_time())
         self._agent.close()
-        with trio.move_on_after(STOP_WITHIN_S):
-            while self._endpoint.live_calls:  # noqa: ASYNC110 - it need not tell when it is idle
+        await self._link_is_quiet(LEAVE_WITHIN_S)
+        self._switchboard.cut_short()
+        await self._link_is_quiet(ACKNOWLEDGED_WITHIN_S)
+
+    async def _link_is_quiet(self, within_s: float) -> None:
+        """Wait until no call is left, and no registration waits to be released."""
+        self._socket.drain()
+        with trio.move_on_after(within_s):
+            # Neither tells when it is idle, and need not.
+            while self._endpoint.live_calls or self._peers.releasing:  # noqa: ASYNC110
                 await trio.sleep(_STOP_LOOK_S)
 
     def _remains(self) -> dict[str, int]:
@@ -169,14 +283,39 @@ class Service:
         link = bridged.link
         if link.address is None:
             raise LocalProtocolError("the peer has no address yet")
-        return self._endpoint.place_call(link.profile, link.address, trio.current_time())
+        if self._challenges.failure is not None:
+            raise LocalProtocolError("challenges cannot be remembered")
+        call = self._endpoint.place_call(link.profile, link.address, trio.current_time())
+        self._observer.started(call, link.name)
+        return call
+
+    def _find_phone(self, number: str, link: str) -> tuple[str, ...] | None:
+        phone = self._delivery.resolve(number, link)
+        if isinstance(phone, RegisteredPhone):
+            return self._phones.targets(phone.user) if self._phones else None
+        return None if phone is None else (phone.uri,)
+
+    def _call_phone(self, uri: str, inbound: InboundCall, offer: MakeOffer) -> SipLeg:
+        host = self._agent.host_toward(uri)
+        local = offer(host, self._agent.srtp_toward(uri))
+        caller = f"sip:{inbound.link.name}@{f'[{host}]' if ':' in host else host}"
+        leg = self._agent.call(uri, inbound, local, caller)
+        leg.on_ringing = inbound.on_ringing
+        return leg
+
+    def _move_peer(self, name: str, address: Address) -> None:
+        self._peers.move(name, address, trio.current_time())
+        self._socket.drain()
 
     def _receive_voice(self, datagram: bytes, address: Address, now: float) -> bool:
         return self._relay.receive_link(datagram, address, now)
 
     def _handle_event(self, event: Event, now: float) -> None:
+        if isinstance(event, IncomingCall) and event.username in self._link_of_user:
+            self._observer.started(event.call, self._link_of_user[event.username])
         self._switchboard.handle_event(event, now)
         self._slot_alarm.set(self._switchboard.next_deadline())
+        self._observer.handle_event(event)
 
     def _on_slot(self, now: float) -> None:
         self._switchboard.handle_deadlines(now)
@@ -198,32 +337,3 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECTION_THRESHOLDS)
-
-
-def _link(name: str, settings: config.Link) -> Link:
-    formats = tuple(_FORMATS[codec] for codec in settings.codecs)
-    profile = CallProfile(
-        username=settings.username,
-        secret=settings.secret.reveal().encode(),
-        called_number=settings.extension,
-        formats=formats,
-        challenges=ChallengeMemory(secrets.token_bytes),
-        setup_timeout_s=settings.setup_timeout_s,
-    )
-    return Link(
-        name,
-        profile,
-        settings.dialing.envelope,
-        answer_immediately=settings.answer == "immediately",
-    )
-
-
-def _dial_plan(configuration: Configuration) -> DialPlan:
-    routes = [Route(entry.match, entry.link, entry.template) for entry in configuration.dialplan]
-    limits = {name: link.dialing.limits for name, link in configuration.links.items()}
-    return DialPlan(tuple(routes), limits)
-
-
-def _sip_settings(configuration: Configuration) -> SipSettings:
-    sip = configuration.sip
-    return SipSettings(listen=tuple(str(url) for url in sip.listen), allow=sip.allow)

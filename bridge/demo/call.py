@@ -162,7 +162,7 @@ def gather_evidence(cast: Cast, record: CallRecord, *, with_end: bool) -> Eviden
     return Evidence(
         digits=record.dialed.number,
         extension=link.extension,
-        envelope=link.dialing.envelope,
+        envelope=link.envelope,
         answered_after_s=answered["at"] - calling["at"] if calling and answered else None,
         phone_end=(over["status"], over["reason"]) if over else None,
         received=_received(record.received),

@@ -9,13 +9,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
+from bridge.audit.wire import SIGNAL_OCTETS, Kind, Reading, read_datagram
 from bridge.demo.eavesdropper import Datagram, Way
 from bridge.demo.search import repeated_blocks
-from bridge.demo.wire import Kind, Reading, read_datagram
 from bridge.dialing.envelope import IN_CALL_SLOT_S
-
-SIGNAL_OCTETS: Final = 36
-"""Every encrypted full frame without data: a digit, comfort noise, CONTROL, ACK, HANGUP."""
 
 _BURST_STEP_MAX_S: Final = IN_CALL_SLOT_S * 0.7
 

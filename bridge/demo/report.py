@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from bridge.audit.wire import Kind, Reading
 from bridge.demo.audio import Passage
 from bridge.demo.eavesdropper import Way
 from bridge.demo.observation import Observation, Observed, Steps
 from bridge.demo.story import Story
 from bridge.demo.verdict import Check, Evidence
-from bridge.demo.wire import Kind, Reading
 
 _SHOWN_APART: Final = frozenset({"level", "event", "logger", "timestamp"})
 _FORMS: Final = "ASCII, UTF-16, digit values, BCD either way, binary; in frames and across them"

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from bridge.audit.wire import CALLER_ELEMENTS, SIGNAL_OCTETS
 from bridge.demo.audio import Passage
 from bridge.demo.eavesdropper import Way
-from bridge.demo.observation import SIGNAL_OCTETS, Observation, Steps
-from bridge.demo.wire import CALLER_ELEMENTS
+from bridge.demo.observation import Observation, Steps
 from bridge.dialing.envelope import Envelope
 from bridge.iax2 import Cause
 
