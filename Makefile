@@ -10,10 +10,11 @@ PREPARE = @test -n "$(PYTHON)" || { echo 'error: Python 3.11 or newer is needed:
 	'name it: make PYTHON=/path/to/python3' >&2; exit 1; }; $(PYTHON) -B packaging/prepare.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test proof-a bench lint types clean
+.PHONY: help setup demo test proof-a proof-b proof-c proof-d proof-e leaktest fuzz coverage call-states bench lint \
+	types clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## set up everything to run the bridge: .venv/bin/siax
 	$(PREPARE) run
@@ -25,15 +26,47 @@ demo: ## run a whole call, phone to far end (HOLD=1 leaves the bridge up for a s
 
 test: ## run all tests, real Asterisk included (ARGS="-k name" goes to pytest)
 	$(PREPARE) test
-	@$(VENV)/python -m pytest --ignore=tests/bench $(ARGS)
+	@$(VENV)/python -m tests.suite $(ARGS)
 
 proof-a: ## run the tests of issue A at their full sizes, resumable
 	$(PREPARE) test
 	@$(VENV)/python tests/proof.py a
 
-bench: ## measure the bridge against Asterisk as the gateway
+proof-b: ## run the tests of issue B at their full sizes, resumable
 	$(PREPARE) test
-	@$(VENV)/python tests/bench/run.py $(ARGS)
+	@$(VENV)/python tests/proof.py b
+
+proof-c: ## run the tests of issue C at their full sizes, resumable
+	$(PREPARE) test
+	@$(VENV)/python tests/proof.py c
+
+proof-d: ## run the tests of issue D at their full sizes, resumable
+	$(PREPARE) test
+	@$(VENV)/python tests/proof.py d
+
+proof-e: ## run the tests of issue E at their full sizes, resumable
+	$(PREPARE) test
+	@$(VENV)/python tests/proof.py e
+
+leaktest: ## try to tell dialed numbers apart on a recorded link: 1,000 calls and two controls
+	$(PREPARE) test
+	@$(VENV)/python -m tests.leak.run $(ARGS)
+
+fuzz: ## attack the IAX2 engine with 10 minutes of hostile inputs (FUZZ_S=60 for a minute)
+	$(PREPARE) develop
+	@$(VENV)/python -m tests.fuzz.run --seconds $(or $(FUZZ_S),600) $(ARGS)
+
+coverage: ## hold line and branch coverage of the IAX2 engine at 100 %
+	$(PREPARE) test
+	@$(VENV)/python -m tests.lab.engine_coverage
+
+call-states: ## write docs/call-states.md from the table of states
+	$(PREPARE) develop
+	@$(VENV)/python -m tests.lab.call_states
+
+bench: ## measure the bridge against Asterisk as the gateway, and draw the pictures in build/bench
+	$(PREPARE) test
+	@$(VENV)/python tests/bench/run.py --json build/bench/performance.json --pictures build/bench $(ARGS)
 
 lint: ## check style, format and layers
 	$(PREPARE) develop
@@ -46,6 +79,7 @@ types: ## check types
 	@$(VENV)/mypy --no-error-summary --explicit-package-bases bridge tests
 	@cd packaging && ../$(VENV)/mypy --strict --no-error-summary prepare.py
 	@cd packaging && MYPYPATH=.:pjsua2 ../$(VENV)/mypy --strict --no-error-summary pjsua2/build.py
+	@cd packaging && MYPYPATH=.:relay ../$(VENV)/mypy --strict --no-error-summary relay/build.py
 
 clean: ## remove what was made here (the cache outside the tree and proofs' results stay)
 	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

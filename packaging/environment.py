@@ -7,6 +7,7 @@ wheel of pjsua2 is built.
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from progress import Progress, SetupError
 
 MINIMUM_PYTHON = (3, 11)
 
+_BUILD_RELAY = Path(__file__).resolve().with_name("relay") / "build.py"
 _BUILD_WHEEL = Path(__file__).resolve().with_name("pjsua2") / "build.py"
 _PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
+_SHOW_PLACE = "import sysconfig; print(sysconfig.get_path('platlib'))"
 _SHOW_VERSION = "import sys, pip; print(*sys.version_info[:2])"
 
 
@@ -60,6 +63,27 @@ class Environment:
         wheel = self._build_wheel()
         self._pip("install pjsua2", "--no-deps", "--force-reinstall", wheel)
         self._set_stamp("pjsua2", key)
+
+    def ensure_relay(self) -> None:
+        """Installs the compiled relay that belongs to the sources in this tree."""
+        place = self._place_of_modules()
+        command = [str(self.python), "-B", str(_BUILD_RELAY)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode != 0:
+            raise SetupError("the compiled relay cannot be built; docs/building.md has more")
+        module = Path(done.stdout.strip())
+        key = module.parent.name
+        if self._stamp("relay") != key or not (place / module.name).exists():
+            self.progress.say("install the compiled relay")
+            copy = place / f"{module.name}.new"
+            shutil.copyfile(module, copy)
+            copy.replace(place / module.name)
+            self._set_stamp("relay", key)
+
+    def _place_of_modules(self) -> Path:
+        command = [str(self.python), "-c", _SHOW_PLACE]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return Path(done.stdout.strip())
 
     def ensure_project(self, extra: str) -> None:
         """Installs the project, editable, with its dependencies and those of an extra or ""."""

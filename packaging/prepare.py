@@ -56,6 +56,7 @@ def _prepare(purpose: Purpose, progress: Progress) -> None:
     environment = Environment(ROOT, progress)
     environment.ensure()
     environment.ensure_pjsua2()
+    environment.ensure_relay()
     environment.ensure_project(purpose.extra)
 
 
