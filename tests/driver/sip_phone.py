@@ -1,10 +1,12 @@
-"""A phone of the agent tests: one UDP socket and the messages that a test dictates, in both roles.
+"""A phone of the agent tests: one socket and the messages that a test dictates, in both roles.
 
 It keeps no rules: what it sends when is the test's business, also when that is wrong.
 """
 
 import itertools
-from collections.abc import AsyncIterator
+import re
+import ssl
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -15,8 +17,9 @@ from bridge.sip.admission import Admission
 from bridge.sip.agent import OnIncoming, SipAgent
 from bridge.sip.leg import SipLeg
 from bridge.sip.messages import host_port
+from bridge.sip.sdes import Srtp
 from bridge.sip.sdp import AudioDescription, LocalMedia
-from bridge.sip.settings import SipSettings
+from bridge.sip.settings import SipSettings, TlsFiles
 from tests.lab.sip_message import SipMessage, uri_of
 
 WAIT_S = 3
@@ -87,10 +90,23 @@ async def running(
     allow: tuple[str, ...] = ("127.0.0.0/8", "::1"),
     admission: Admission | None = None,
     max_calls: int = 8,
+    srtp: Srtp | None = Srtp.OFF,
+    is_overloaded: Callable[[], bool] = lambda: False,
+    session_s: tuple[int, int] = (1800, 90),
+    tls: TlsFiles | None = None,
 ) -> AsyncIterator[SipAgent]:
     """An agent for the length of a test, which then has to end within the time it promises."""
-    settings = SipSettings(listen, tuple(map(ip_network, allow)), max_calls=max_calls)
-    agent = SipAgent(settings, on_incoming, admission)
+    networks = tuple(map(ip_network, allow))
+    settings = SipSettings(
+        listen,
+        networks,
+        max_calls=max_calls,
+        srtp=srtp,
+        session_expires_s=session_s[0],
+        min_se_s=session_s[1],
+        tls=tls,
+    )
+    agent = SipAgent(settings, on_incoming, admission, is_overloaded)
     async with trio.open_nursery() as nursery:
         await nursery.start(agent.run)
         yield agent
@@ -99,10 +115,47 @@ async def running(
 
 
 @dataclass
+class Connection:
+    """A stream with what Phone needs of a datagram socket: each datagram is a message."""
+
+    stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]
+    _received: bytes = b""
+
+    def getsockname(self) -> tuple[str, int]:
+        """Our end's address."""
+        stream = self.stream
+        plain = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
+        host, port = plain.socket.getsockname()[:2]
+        return host, port
+
+    async def sendto(self, message: bytes, _address: tuple[str, int]) -> None:
+        """Send to the peer that there is."""
+        await self.stream.send_all(message)
+
+    async def recvfrom(self, size: int) -> tuple[bytes, tuple[str, int]]:
+        """The next message by its Content-Length, and no address that would matter."""
+        while not (found := re.match(rb"(?s).*?\r\n\r\n", self._received)) or len(
+            self._received
+        ) < (end := found.end() + _content_length(found[0])):
+            more = await self.stream.receive_some(size)
+            if not more:
+                raise trio.BrokenResourceError
+            self._received += more
+        message, self._received = self._received[:end], self._received[end:]
+        return message, ("", 0)
+
+
+def _content_length(head: bytes) -> int:
+    found = re.search(rb"(?mi)^content-length:\s*([0-9]+)", head)
+    assert found is not None
+    return int(found[1])
+
+
+@dataclass
 class Phone:
     """One dialog toward `agent`, begun by either side; requests count up by themselves."""
 
-    socket: trio.socket.SocketType
+    socket: trio.socket.SocketType | Connection
     agent: tuple[str, int]
     call_id: str = field(default_factory=lambda: f"call-{next(_numbers)}")
     local_party: str = f"<sip:{CALLER}@phone.invalid>;tag=phone"
@@ -110,6 +163,9 @@ class Phone:
     target: str = ""
     cseq: int = 0
     branch: str = ""
+    transport: str = "UDP"
+    contact: str = ""
+    via_parameters: str = ";rport"
 
     @property
     def uri(self) -> str:
@@ -139,13 +195,14 @@ class Phone:
             self.branch = f"z9hG4bK-{next(_numbers)}"
         host, port = self.socket.getsockname()[:2]
         sent_by = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        via = f"SIP/2.0/{self.transport} {sent_by};branch={self.branch}{self.via_parameters}"
         fixed = (
-            ("Via", f"SIP/2.0/UDP {sent_by};branch={self.branch};rport"),
+            ("Via", via),
             ("From", self.local_party),
             ("To", self.remote_party),
             ("Call-ID", self.call_id),
             ("CSeq", f"{self.cseq} {method}"),
-            ("Contact", f"<{self.uri}>"),
+            ("Contact", f"<{self.contact or self.uri}>"),
             ("Max-Forwards", "70"),
         )
         agent_host = f"[{self.agent[0]}]" if ":" in self.agent[0] else self.agent[0]
@@ -157,7 +214,8 @@ class Phone:
     async def receive(self) -> SipMessage:
         """The next message of the agent, of either kind."""
         with trio.fail_after(WAIT_S):
-            datagram, self.agent = await self.socket.recvfrom(65536)
+            datagram, sender = await self.socket.recvfrom(65536)
+        self.agent = sender if sender[1] else self.agent
         return SipMessage.parse(datagram)
 
     async def response(self, status: int, method: str = "INVITE") -> SipMessage:
@@ -193,7 +251,7 @@ class Phone:
         self.target = uri_of(request.get("contact")) or self.target
         echoed = (*request.all("via"), *request.all("from"), ("to", self.local_party))
         named = (*echoed, *request.all("call-id"), *request.all("cseq"))
-        contact = ("contact", f"<{self.uri}>")
+        contact = ("contact", f"<{self.contact or self.uri}>")
         message = SipMessage(f"SIP/2.0 {status} -", (*named, contact, *headers), body)
         await self.socket.sendto(message.encode(), self.agent)
 
@@ -219,3 +277,27 @@ async def phone_of(
     with trio.socket.socket(family, trio.socket.SOCK_DGRAM) as socket:
         await socket.bind((host, 0))
         yield Phone(socket, host_port(agent.listening[url].partition("//")[2]))
+
+
+@asynccontextmanager
+async def phone_connected(agent: SipAgent, files: TlsFiles) -> AsyncIterator[Phone]:
+    """A phone that connects to the agent's second url, TCP or TLS, and listens nowhere."""
+    place = agent.listening[1]
+    async with await connected(place, files) as stream:
+        agent_at = host_port(place.partition("//")[2])
+        yield Phone(Connection(stream), agent_at, transport=place.partition(":")[0].upper())
+
+
+async def connected(
+    url: str, files: TlsFiles
+) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    """A connection to an agent's url at 127.0.0.1, with the handshake done."""
+    port = int(url.rpartition(":")[2])
+    plain = await trio.open_tcp_stream("127.0.0.1", port)
+    if not url.startswith("tls"):
+        return plain
+    context = ssl.create_default_context(cafile=str(files.certificate))
+    stream = trio.SSLStream(plain, context, server_hostname="127.0.0.1", https_compatible=True)
+    with trio.fail_after(WAIT_S):
+        await stream.do_handshake()
+    return stream

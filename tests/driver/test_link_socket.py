@@ -3,7 +3,7 @@
 import errno
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import pytest
 import structlog.testing
@@ -20,6 +20,9 @@ from bridge.iax2 import (
     Event,
     Format,
     IncomingCall,
+    PeerEvent,
+    Reachability,
+    ReachabilityChanged,
     User,
 )
 from bridge.net.link_socket import LinkSocket, LinkSocketError
@@ -136,6 +139,13 @@ def refuse(monkeypatch: pytest.MonkeyPatch, link: LinkSocket, error: int, *calls
     return refusing
 
 
+def waiting(link: LinkSocket) -> bytes | None:
+    """Take what has arrived at a socket past its engine, if anything has."""
+    with suppress(BlockingIOError):
+        return link._socket.recv(2048)
+    return None
+
+
 class TestBatches:
     @pytest.mark.parametrize("count", [1, 2, 20, 63, 64, 65, 150])
     async def test_batch_arrives_as_single_datagrams(self, count: int) -> None:
@@ -249,7 +259,7 @@ class TestReceiving:
         side = Side()
         real = side.link._socket
         refuse(monkeypatch, side.link, errno.ECONNREFUSED, "recvmsg")
-        side.link._receive()
+        side.link._receive(trio.current_time())
         monkeypatch.setattr(side.link, "_socket", real)
         async with running(side):
             with plain_socket() as plain:
@@ -281,6 +291,23 @@ class TestEngine:
                 again = silent.recv(2048)
         assert first[2] & 0x80 == 0
         assert again[2] & 0x80
+        far.link.close()
+
+    @pytest.mark.parametrize(("late_s", "again"), [(0.0, True), (1.0, False)])
+    async def test_after_a_stall_what_has_arrived_comes_before_what_is_sent_again(
+        self, late_s: float, *, again: bool
+    ) -> None:
+        near, far = pair()
+        place(near, far.link.address)
+        far.link._receive(trio.current_time())  # which answers the NEW
+        due = near.endpoint.next_timeout()
+        assert due is not None
+        near.link._on_alarm(due + late_s)
+        sent: list[bytes] = []
+        while (datagram := waiting(far.link)) is not None:
+            sent.append(datagram)
+        assert [bool(datagram[2] & 0x80) for datagram in sent] == [again]
+        near.link.close()
         far.link.close()
 
     async def test_drain_within_an_event_is_left_to_the_one_that_runs(self) -> None:
@@ -366,6 +393,43 @@ class TestEngine:
                     while not broke:  # noqa: ASYNC110
                         await trio.sleep(0.005)
         assert [entry["log_level"] for entry in logs] == ["error"]
+
+
+class TestPeers:
+    @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+    async def test_what_is_told_of_a_peer_is_handed_on(self, host: str) -> None:
+        near, far = Side(bind=(host, 0)), Side(bind=(host, 0))
+        told: list[PeerEvent] = []
+        news = trio.Event()
+
+        def take(event: PeerEvent, _now: float) -> None:
+            told.append(event)
+            news.set()
+
+        near.link.close()
+        near.link = LinkSocket((host, 0), near.endpoint, near.voice, near.events, take)
+        async with running(near, far):
+            now = trio.current_time()
+            near.endpoint.peers.qualify("hq", now).move_to(far.link.address, now)
+            near.link.drain()
+            with trio.fail_after(WITHIN_S):
+                await news.wait()
+        (event,) = told
+        assert isinstance(event, ReachabilityChanged)
+        assert event.qualification.reachability is Reachability.REACHABLE
+        assert not near.events.told
+
+    async def test_who_does_not_ask_is_not_told(self) -> None:
+        near, far = Side(), Side()
+        async with running(near, far):
+            now = trio.current_time()
+            qualifier = near.endpoint.peers.qualify("hq", now)
+            qualifier.move_to(far.link.address, now)
+            near.link.drain()
+            with trio.fail_after(WITHIN_S):
+                while not qualifier.seen.pongs:  # noqa: ASYNC110
+                    await trio.sleep(0.005)
+        assert near.endpoint.peers.poll_event() is None
 
 
 class TestOpening:

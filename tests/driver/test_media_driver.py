@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from bridge.net.media_driver import run_media
+from bridge.net.media_driver import media_sources
 from tests.lab.relay_calls import SLOT_S, RelayCalls
 
 
@@ -16,7 +16,7 @@ async def driven(clock: trio.testing.MockClock) -> AsyncIterator[RelayCalls]:
     with RelayCalls(first_port=32400, last_port=32499) as calls:
         calls.clock = clock.current_time
         async with trio.open_nursery() as nursery:
-            await nursery.start(run_media, calls.relay)
+            nursery.start_soon(media_sources(calls.relay).run)
             yield calls
             nursery.cancel_scope.cancel()
 
@@ -51,7 +51,7 @@ async def test_calls_from_before_the_start_are_sent_for(
         calls.clock = autojump_clock.current_time
         _, _, far = calls.connected()
         async with trio.open_nursery() as nursery:
-            await nursery.start(run_media, calls.relay)
+            nursery.start_soon(media_sources(calls.relay).run)
             await trio.sleep(0.1)
             nursery.cancel_scope.cancel()
         assert len(far.frames) in (5, 6)

@@ -25,6 +25,7 @@ class NameServer(trio.abc.HostnameResolver):
         self.asked_at: list[float] = []
         self.error: Exception = socket.gaierror(socket.EAI_NONAME, "unknown")
         self.hangs = False
+        self.flags = 0
 
     async def getaddrinfo(  # noqa: PLR0917 - trio's own
         self,
@@ -33,11 +34,12 @@ class NameServer(trio.abc.HostnameResolver):
         family: int = 0,
         type: int = 0,  # noqa: A002 - trio's own
         proto: int = 0,
-        flags: int = 0,  # noqa: ARG002
+        flags: int = 0,
     ) -> Any:  # noqa: ANN401
         assert host == HOST.encode()
         assert type == socket.SOCK_DGRAM
         self.asked_at.append(trio.current_time())
+        self.flags = flags
         if self.hangs:
             await trio.sleep_forever()
         await trio.lowlevel.checkpoint()
@@ -141,6 +143,7 @@ async def test_no_trouble_of_a_look_up_ends_the_service(
     [
         ("127.0.0.9", socket.AF_INET, ("127.0.0.9", 4569)),
         ("::1", socket.AF_INET6, ("::1", 4569, 0, 0)),
+        ("127.0.0.9", socket.AF_INET6, ("::ffff:127.0.0.9", 4569, 0, 0)),
     ],
 )
 async def test_an_address_needs_no_name_server(
@@ -150,8 +153,15 @@ async def test_an_address_needs_no_name_server(
     assert not server.asked_at
 
 
-async def test_addresses_of_the_other_family_are_of_no_use(
-    autojump_clock: MockClock, server: NameServer
+@pytest.mark.parametrize(
+    ("family", "flags"),
+    [
+        (socket.AF_INET, socket.AI_ADDRCONFIG),
+        (socket.AF_INET6, socket.AI_V4MAPPED | socket.AI_ALL),
+    ],
+)
+async def test_a_socket_for_both_families_finds_addresses_of_both(
+    autojump_clock: MockClock, server: NameServer, family: int, flags: int
 ) -> None:
-    assert await resolve(HOST, 4569, socket.AF_INET6) is None
-    assert server.asked_at
+    assert await resolve(HOST, 4569, family) is None
+    assert server.flags == flags

@@ -9,7 +9,7 @@ import structlog
 import trio
 from structlog.testing import capture_logs
 
-from bridge.sip.admission import Answer, SipRequest
+from bridge.sip.admission import Admitted, Answer, SipRequest
 from bridge.sip.agent import SHUTDOWN_S, SipAgent
 from bridge.sip.leg import SipLeg
 from bridge.sip.sdp import AudioDescription, LocalMedia
@@ -64,7 +64,7 @@ async def test_strangers_are_refused_before_a_call_exists(method: str) -> None:
 async def test_admission_is_the_users_own() -> None:
     seen: list[SipRequest] = []
 
-    def challenge(request: SipRequest) -> Answer | None:
+    def challenge(request: SipRequest) -> Answer:
         seen.append(request)
         return Answer(401, headers=(("WWW-Authenticate", 'Digest realm="x", nonce="y"'),))
 
@@ -81,7 +81,7 @@ async def test_admission_is_the_users_own() -> None:
 
 
 async def test_failing_admission_is_an_error_of_ours() -> None:
-    def fail(request: SipRequest) -> None:
+    def fail(request: SipRequest) -> Answer:
         raise ValueError(request.message)
 
     with capture_logs() as entries:
@@ -181,6 +181,37 @@ async def test_more_calls_than_allowed() -> None:
         await first.request("ACK", same_transaction=True)
 
 
+async def test_overload_refuses_and_keeps() -> None:
+    desk = Desk()
+    overloaded = False
+    async with (
+        running(desk, is_overloaded=lambda: overloaded) as agent,
+        phone_of(agent) as first,
+        phone_of(agent) as second,
+    ):
+        await first.request("INVITE", body=phone_sdp())
+        assert (await first.receive()).status == 100
+        overloaded = True
+        await second.request("INVITE", body=phone_sdp())
+        assert (await second.response(503)).get("retry-after") == "5"
+        second.begin_anew()
+        await second.request("OPTIONS")
+        await second.response(200, "OPTIONS")
+        assert len(desk.legs) == agent.active_calls == 1
+        desk.leg.answer()
+        await first.response(200)
+        await first.request("ACK")
+        await first.request("BYE")
+        await first.response(200, "BYE")
+        overloaded = False
+        second.begin_anew()
+        await second.request("INVITE", body=phone_sdp())
+        assert (await second.receive()).status == 100
+        desk.legs[1].end(486)
+        await second.response(486)
+        await second.request("ACK", same_transaction=True)
+
+
 async def test_closing_ends_every_call() -> None:
     rung, talking = Recorder(), Recorder()
 
@@ -230,7 +261,7 @@ async def test_cancelled_agent_says_goodbye() -> None:
         return desk(leg)
 
     settings = SipSettings(("udp://127.0.0.1:0",), max_calls=4)
-    agent = SipAgent(settings, take, admission=lambda _request: None)
+    agent = SipAgent(settings, take, admission=lambda _request: Admitted())
     async with trio.open_nursery() as phones:
         async with trio.open_nursery() as nursery:
             await nursery.start(agent.run)

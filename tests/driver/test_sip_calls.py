@@ -329,9 +329,9 @@ async def test_address_reached_on_a_wildcard_socket() -> None:
     ):
         phone.agent = ("127.0.0.1", phone.agent[1])
         await phone.request("INVITE", body=phone_sdp())
-        await phone.response(200)
+        accepted = await phone.response(200)
         assert desk.leg.local_host.startswith("127.")
-        phone.target = f"sip:bridge@127.0.0.1:{phone.agent[1]}"
+        assert f"<sip:bridge@{desk.leg.local_host}:{phone.agent[1]}>" in accepted.get("contact")
         await phone.request("ACK")
         await phone.hang_up()
 
@@ -377,10 +377,69 @@ async def test_taking_over_a_call_is_declined() -> None:
         await phone.hang_up()
 
 
-@pytest.mark.parametrize("method", ["INFO", "OPTIONS", "JUGGLE"])
-async def test_other_requests_within_a_call_are_declined(method: str) -> None:
+async def test_other_requests_within_a_call_are_declined() -> None:
     async with running(Answering()) as agent, phone_of(agent) as phone:
         await phone.call()
-        await phone.request(method)
-        await phone.response(500, method)
+        await phone.request("JUGGLE")
+        await phone.response(500, "JUGGLE")
         await phone.hang_up()
+
+
+async def test_a_bye_that_has_to_wait_for_the_ack_keeps_its_reason() -> None:
+    desk = Answering()
+    async with running(desk) as agent, phone_of(agent) as phone:
+        await phone.request("INVITE", body=phone_sdp())
+        await phone.response(200)
+        desk.leg.end(503, q850=38)
+        await phone.request("ACK")
+        bye = await phone.requested("BYE")
+        assert bye.get("reason") == "Q.850;cause=38"
+        await phone.reply(bye, 200)
+
+
+async def test_options_within_a_call() -> None:
+    async with running(Answering()) as agent, phone_of(agent) as phone:
+        await phone.call()
+        await phone.request("OPTIONS")
+        assert "INVITE" in (await phone.response(200, "OPTIONS")).get("allow")
+        await phone.hang_up()
+
+
+async def test_digits_by_info_each_once() -> None:
+    desk = Answering()
+    async with running(desk) as agent, phone_of(agent) as phone:
+        await phone.call()
+        for body in ("Signal=5\r\nDuration=160\r\n", "Signal=#\r\n"):
+            relay = (("Content-Type", "application/dtmf-relay"),)
+            sent = await phone.request("INFO", headers=relay, body=body)
+            await phone.response(200, "INFO")
+            await phone.socket.sendto(sent.encode(), phone.agent)  # as if the 200 had been lost
+            await phone.response(200, "INFO")
+        await phone.request("INFO", headers=(("Content-Type", "application/dtmf"),), body="7")
+        await phone.response(200, "INFO")
+        assert desk.handler.digits == ["5", "#", "7"]
+        await phone.request("INFO", headers=(("Content-Type", "text/plain"),), body="7")
+        await phone.response(415, "INFO")
+        phone.cseq -= 2  # one that comes behind a later one
+        await phone.request("INFO", headers=(("Content-Type", "application/dtmf"),), body="9")
+        await phone.response(500, "INFO")
+        phone.cseq += 1
+        assert desk.handler.digits == ["5", "#", "7"]
+        await phone.hang_up()
+
+
+async def test_a_handler_that_hangs_up_at_a_digit() -> None:
+    class HangingUp(Recorder):
+        def on_digit(self, leg: SipLeg, digit: str) -> None:
+            super().on_digit(leg, digit)
+            leg.end(480)
+
+    desk = Answering(handler=HangingUp())
+    async with running(desk) as agent, phone_of(agent) as phone:
+        await phone.call()
+        await phone.request("INFO", headers=(("Content-Type", "application/dtmf"),), body="7")
+        messages = [await phone.receive() for _ in range(2)]
+        (bye,) = [message for message in messages if not message.status]
+        assert 200 in [message.status for message in messages]
+        await phone.reply(bye, 200)
+        assert desk.handler.digits == ["7"]

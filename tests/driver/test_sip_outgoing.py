@@ -5,6 +5,7 @@ import trio
 
 from bridge.sip.agent import SipAgent
 from bridge.sip.leg import LegState, SipLeg
+from bridge.sip.messages import host_port
 from bridge.sip.sdp import Direction
 from bridge.sip.settings import SipError
 from tests.driver.sip_phone import (
@@ -122,3 +123,81 @@ async def test_uri_that_cannot_be_called(uri: str) -> None:
     with pytest.raises(SipError, match="not running"):
         agent.call("sip:x@127.0.0.1", handler, LOCAL)
     assert not handler.ends
+
+
+async def test_each_180_is_told() -> None:
+    handler, rung = Recorder(), list[SipLeg]()
+    async with running(nobody) as agent, phone_of(agent) as phone:
+        leg, invite = await place(agent, phone, handler)
+        leg.on_ringing = rung.append
+        await phone.reply(invite, 180)
+        await phone.reply(invite, 183, body=phone_sdp())
+        await phone.reply(invite, 486)
+        await phone.requested("ACK")
+        assert rung == [leg]
+        assert leg.source == host_port(phone.uri.partition("@")[2])
+        assert leg.local_host == LOCAL.host
+
+
+async def test_a_reliable_180_is_acknowledged_by_prack() -> None:
+    """RFC 3262: a phone that requires 100rel of its own responses gets its PRACK."""
+    handler, rung = Recorder(), list[SipLeg]()
+    reliable = (("Require", "100rel"), ("RSeq", "7"))
+    async with running(nobody) as agent, phone_of(agent) as phone:
+        leg, invite = await place(agent, phone, handler)
+        leg.on_ringing = rung.append
+        assert "100rel" in invite.get("supported")
+        await phone.reply(invite, 180, headers=reliable)
+        prack = await phone.requested("PRACK")
+        assert prack.get("rack") == f"7 {invite.cseq} INVITE"
+        assert rung == [leg]
+        await phone.reply(prack, 200)
+        await phone.reply(invite, 486)
+        await phone.requested("ACK")
+
+
+async def test_an_answer_that_crosses_our_cancel_is_hung_up() -> None:
+    handler = Recorder()
+    async with running(nobody) as agent, phone_of(agent) as phone:
+        leg, invite = await place(agent, phone, handler)
+        rings = trio.Event()
+        leg.on_ringing = lambda _leg: rings.set()
+        await phone.reply(invite, 180)
+        await rings.wait()
+        leg.end(487, q850=26)
+        cancel = await phone.requested("CANCEL")
+        await phone.reply(cancel, 200)
+        await phone.reply(invite, 200, body=phone_sdp())
+        await phone.requested("ACK")
+        bye = await phone.requested("BYE")
+        await phone.reply(bye, 200)
+        await handler.ended.wait()
+        assert not handler.answered.is_set()
+
+
+async def test_where_a_uri_is_called_from() -> None:
+    async with running(nobody, listen=("udp://127.0.0.1:0",)) as agent:
+        assert agent.host_toward("sip:201@127.0.0.9") == "127.0.0.1"
+    async with running(nobody, listen=("udp://0.0.0.0:0",)) as agent:
+        assert agent.host_toward("sip:201@127.0.0.9:5070;transport=tcp") == "127.0.0.1"
+        assert agent.host_toward("sip:201@224.0.0.1.9") == ""
+
+
+async def test_the_answer_is_known_when_the_call_is_up() -> None:
+    """A 200 without a 183 before it: its SDP is told first, whatever order pjsip has."""
+
+    class Late(Recorder):
+        def on_answered(self, leg: SipLeg) -> None:
+            assert len(self.remotes) == 1
+            super().on_answered(leg)
+
+    handler = Late()
+    async with running(nobody) as agent, phone_of(agent) as phone:
+        leg, invite = await place(agent, phone, handler)
+        await phone.reply(invite, 180)
+        await phone.reply(invite, 200, body=phone_sdp())
+        await phone.requested("ACK")
+        await handler.answered.wait()
+        assert leg.remote is not None
+        assert leg.remote.port == 4000
+        await phone.hang_up()

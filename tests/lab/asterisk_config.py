@@ -5,7 +5,7 @@ edits. The others are the lab's own: a far end that knows no encryption, and a S
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.lab.asterisk_modules import BASE_MODULES, SIP_MODULES
@@ -36,11 +36,15 @@ _MORE_CALLS = "maxcallnumbers=8192\nmaxcallnumbers_nonvalidated=8192\n"
 
 @dataclass(frozen=True, slots=True)
 class PeerSettings:
-    """One Asterisk: where it listens, what it loads, what its files say."""
+    """One Asterisk: where it listens, what it loads, what its files say.
+
+    `keys` are RSA's, in PEM, by the names of their files.
+    """
 
     address: str
     files: Mapping[str, str] = field(repr=False)
     modules: tuple[str, ...] = BASE_MODULES
+    keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ def far_end(
     sip: SipSide | None = None,
     *,
     for_load: bool = False,
+    with_caller: bool = False,
 ) -> PeerSettings:
     """A far end with the configuration that we ship.
 
@@ -70,14 +75,24 @@ def far_end(
         onward: The applications that a call goes through once its digits are read and logged.
         sip: With it the far end can call a phone: `Dial(PJSIP/phone)`.
         for_load: Lifts Asterisk's limits on call numbers and unauthenticated calls.
+        with_caller: Uses the context for bridges that send who calls.
     """
     listen = f"[siax-listen](!)\nbindport={IAX_PORT}\nbindaddr={address}\n"
     known = f"[siax-secret-{USERNAME}](!)\nsecret={secret}\n"
     if for_load:
         listen, known = listen + _MORE_CALLS, known + "maxauthreq=0\n"
     files = {path.name: path.read_text() for path in SHIPPED.glob("*.conf")}
+    if with_caller:
+        files["iax.conf"] = files["iax.conf"].replace("context=enc ", "context=enc-caller ")
     files |= {"siax-site.conf": listen + known, "siax-onward.conf": _logged(onward)}
     return _with_sip(PeerSettings(address, files), sip) if sip else PeerSettings(address, files)
+
+
+def with_codecs(settings: PeerSettings, codecs: str) -> PeerSettings:
+    """The same far end with other codecs: Asterisk's names, best first, between commas."""
+    shipped = "disallow=all\nallow=ulaw\nallow=alaw\n"
+    iax = settings.files["iax.conf"].replace(shipped, f"disallow=all\nallow={codecs}\n")
+    return replace(settings, files={**settings.files, "iax.conf": iax})
 
 
 def unencrypted_far_end(address: str, secret: str) -> PeerSettings:
@@ -89,6 +104,51 @@ def unencrypted_far_end(address: str, secret: str) -> PeerSettings:
         if not line.startswith(("encryption=", "forceencryption="))
     )
     return PeerSettings(address, {**shipped.files, "iax.conf": iax})
+
+
+def rsa_far_end(address: str, secret: str, public_key: bytes) -> PeerSettings:
+    """A far end whose user has to sign with the key whose public half is given, in PEM."""
+    shipped = far_end(address, secret)
+    iax = shipped.files["iax.conf"].replace("auth=md5\n", f"auth=rsa\ninkeys={USERNAME}\n")
+    files = {**shipped.files, "iax.conf": iax}
+    return PeerSettings(address, files, keys={f"{USERNAME}.pub": public_key})
+
+
+def caller(address: str, peer: str, secret: str, private_key: bytes | None = None) -> PeerSettings:
+    """An Asterisk that calls an IAX2 peer as IAX2/hq, and sends ten digits and then a tone.
+
+    Args:
+        address: The loopback address that it calls from.
+        peer: Whom it calls, as "host:port".
+        secret: That of `branch-7`.
+        private_key: Signs the challenges, in PEM; MD5 where there is none.
+    """
+    host, _, port = peer.partition(":")
+    auth = "auth=md5" if private_key is None else f"auth=rsa\noutkey={USERNAME}"
+    iax = f"""[general]
+bindport={IAX_PORT}
+bindaddr={address}
+forceencryption=yes
+disallow=all
+allow=ulaw
+jitterbuffer=no
+
+[hq]
+type=peer
+host={host}
+port={port}
+username={USERNAME}
+secret={secret}
+{auth}
+encryption=aes128
+forceencryption=yes
+trunk=no
+transfer=no
+qualify=no
+"""
+    extensions = "[tones]\nexten => s,1,SendDTMF(0123456789,150)\n same => n,Milliwatt()\n"
+    keys = {} if private_key is None else {f"{USERNAME}.key": private_key}
+    return PeerSettings(address, {"iax.conf": iax, "extensions.conf": extensions}, keys=keys)
 
 
 def sip_gateway(

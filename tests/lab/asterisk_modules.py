@@ -30,6 +30,7 @@ BASE_MODULES = (
     "res_clioriginate",
     "func_callerid",
     "func_channel",
+    "func_cut",
     "func_env",
     "func_global",
     "func_logic",

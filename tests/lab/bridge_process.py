@@ -8,7 +8,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,13 +123,13 @@ class BridgeProcess:
             LabError: It did not come, or the bridge has ended.
         """
         with trio.move_on_after(within_s):
-            while True:
-                for entry in self.log_entries():
-                    if event in str(entry.get("event")):
-                        return entry
-                if self.process.returncode is not None:
-                    break
-                async with self._news:
+            async with self._news:
+                while True:
+                    for entry in self.log_entries():
+                        if event in str(entry.get("event")):
+                            return entry
+                    if self.process.returncode is not None:
+                        break
                     await self._news.wait()
         raise LabError(f"the bridge did not log {event!r}; it wrote:\n{self._end_of_output()}")
 
@@ -182,12 +182,12 @@ class BridgeProcess:
 
 @asynccontextmanager
 async def run_bridge(
-    config: BridgeConfig, folder: Path, log_level: str = "info"
+    config: BridgeConfig, folder: Path, log_level: str = "info", options: Sequence[str] = ()
 ) -> AsyncIterator[BridgeProcess]:
     """Runs a bridge that is ready for calls; leaving the block ends it and checks how it ended."""
     path, sip = config.write(folder)
     command = [sys.executable, "-m", "bridge", "run", str(path)]
-    options = ["--log-level", log_level, "--log-format", "json"]
+    options = ["--log-level", log_level, "--log-format", "json", *options]
     async with open_lab_nursery() as nursery:
         process = await trio.lowlevel.open_process(
             [*command, *options],

@@ -11,7 +11,10 @@ from dataclasses import replace
 from typing import Any, Final, cast
 
 from bridge.bridging.call import BridgedCall
+from bridge.bridging.limits import CallGate, CallLimits
 from bridge.bridging.link import Link
+from bridge.bridging.phone_side import CallTimes, HoldSource, nothing_on_hold
+from bridge.bridging.reception import Reception
 from bridge.bridging.services import CallServices
 from bridge.bridging.switchboard import Switchboard
 from bridge.bridging.tones import tones_of
@@ -44,8 +47,9 @@ from bridge.iax2.keys import open_full_untrusted
 from bridge.media.call_media import CallMedia
 from bridge.media.sources import Source
 from bridge.sip.leg import LegState
+from bridge.sip.sdes import Srtp
 from bridge.sip.sdp import SdpError
-from tests.lab.bridged_phone import OFFER, FakeMedia, Phone, Story
+from tests.lab.bridged_phone import CALLER, OFFER, FakeMedia, Phone, Story
 from tests.simulation.network import Simulation, Weather
 
 NEAR: Final[Address] = ("192.0.2.1", 4569)
@@ -56,6 +60,7 @@ START_DELAY_S: Final = 0.4
 DELAY_S: Final = 0.02
 NUMBER: Final = "5551234"
 CNG: Final = "cng"
+NO_LIMITS: Final = CallLimits()
 _SIGNALS: Final = (FrameType.DTMF_END, FrameType.CNG, FrameType.CONTROL)
 
 
@@ -68,7 +73,7 @@ class Far:
         ended: How its calls ended.
     """
 
-    def __init__(self, stage: "Stage") -> None:
+    def __init__(self, stage: "Stage", rekeys_s: float | None) -> None:
         self._stage = stage
         self.behave: Callable[[CalleeCall], None] = self.answer
         self.calls: list[CalleeCall] = []
@@ -76,7 +81,8 @@ class Far:
         self.signals: list[tuple[float, str]] = []
         self.ended: list[tuple[EndReason, int | None]] = []
         self.voice_frames = 0
-        self.endpoint = _Tapped(self._tap, [User("site", (SECRET,))], stage.simulation.entropy)
+        user = User("site", (SECRET,), rekey_s=rekeys_s)
+        self.endpoint = _Tapped(self._tap, [user], stage.simulation.entropy)
         self._openers: dict[int, Opener] = {}
         self._seen: set[tuple[int, int]] = set()
 
@@ -138,15 +144,30 @@ class _Tapped(Endpoint):
 
 
 class Stage:
-    """Everything around bridged calls, and the time that all of it shares."""
+    """Everything around bridged calls, and the time that all of it shares.
 
-    def __init__(self, weather: Weather | None = None, **link: Any) -> None:  # noqa: ANN401
+    Attributes:
+        drawn: What a call gets where it draws at random.
+    """
+
+    def __init__(
+        self,
+        weather: Weather | None = None,
+        *,
+        limits: CallLimits = NO_LIMITS,
+        duration_s: float | None = None,
+        rekeys_s: float | None = None,
+        **link: Any,  # noqa: ANN401
+    ) -> None:
         self.simulation = Simulation(7, weather or Weather(delay_s=DELAY_S))
         self.story = Story(lambda: self.now)
         self.near = Endpoint(entropy=self.simulation.entropy)
-        self.far = Far(self)
+        self.far = Far(self, rekeys_s)
         self.media: list[FakeMedia] = []
         self.ports_left = 1000
+        self.on_hold: HoldSource = nothing_on_hold
+        self.drawn = START_DELAY_S
+        self._times = CallTimes(60, 3600, duration_s)
         self.country_tones = tones_of("us")
         profile = CallProfile(
             "site",
@@ -157,11 +178,14 @@ class Stage:
         )
         link = {"address": FAR, **link}
         self.link = Link("hq", profile, ENVELOPE, **link)
+        self.links = {"hq": self.link}
         self.switchboard = Switchboard(
-            plan=DialPlan((route(r"9(\d+)"), route(r"8(.+)")), {"hq": DigitLimits(25, "#")}),
-            links={"hq": self.link},
+            plan=DialPlan((route(r"9(\d+)"), route(r"8(.*)")), {"hq": DigitLimits(25, "#")}),
+            links=self.links,
             open_media=self._open_media,
             services=self._services(),
+            reception=Reception((), cast("Any", None), cast("Any", None)),
+            gate=CallGate(limits),
         )
         self._draining = False
         self.simulation.add(NEAR, self.near, self._handle_event)
@@ -171,14 +195,23 @@ class Stage:
     def now(self) -> float:
         return self.simulation.now
 
+    def add_link(self, name: str) -> Link:
+        """Let there be another link to the same far end."""
+        self.links[name] = Link(name, self.link.profile, ENVELOPE, address=FAR)
+        return self.links[name]
+
     def dial(
         self,
         called: str = f"9{NUMBER}",
         offer: str = OFFER,
         breaks_at: int | str | None = None,
+        caller: str = CALLER,
+        srtp: Srtp = Srtp.OFF,
+        *,
+        user: str = "",
     ) -> Phone:
         """Let a phone call, as the SIP agent would bring it."""
-        phone = Phone(called, offer, self.story)
+        phone = Phone(called, offer, self.story, caller, srtp, user=user)
         phone.breaks_at = breaks_at
         handler = self.switchboard.take(phone.leg)
         if handler is not None:
@@ -210,29 +243,35 @@ class Stage:
     def bridged(self) -> BridgedCall:
         """The one call that lives."""
         (only,) = self.switchboard._live
+        assert isinstance(only, BridgedCall)
         return only
 
     def assert_nothing_left(self) -> None:
         """Assert that calls which are over left nothing in any table, once all is acknowledged."""
+        self.assert_nothing_left_near()
+        assert self.far.endpoint.live_calls == 0
+        assert not self.far.endpoint._calls
+
+    def assert_nothing_left_near(self) -> None:
+        """Assert it of the bridge alone."""
         self.run(200.0)
         assert self.switchboard.live_calls == 0
         assert not self.switchboard._by_call
         assert not self.switchboard._deadlines
         assert all(media.closed for media in self.media)
-        for endpoint in (self.near, self.far.endpoint):
-            assert endpoint.live_calls == 0
-            assert not endpoint._calls
+        assert self.near.live_calls == 0
+        assert not self.near._calls
 
     def _services(self) -> CallServices:
         return CallServices(
             clock=lambda: self.now,
-            uniform=lambda _low, _high: START_DELAY_S,
+            uniform=lambda _low, _high: self.drawn,
             place=self._place,
             tone=self._tone,
             media_address=None,
-            rtp_timeout_s=60,
-            hold_timeout_s=3600,
+            times=self._times,
             drain=self._drain,
+            hold_source=self._hold_source,
         )
 
     def _place(self, bridged: BridgedCall) -> Call:
@@ -249,6 +288,9 @@ class Stage:
         self.ports_left -= 1
         self.media.append(FakeMedia(self.story))
         return cast("CallMedia", self.media[-1])
+
+    def _hold_source(self, format_: int) -> Source | None:
+        return self.on_hold(format_)
 
     def _drain(self) -> None:
         """As LinkSocket.drain: at once, but never within itself."""
@@ -279,10 +321,11 @@ def signals(stage: Stage) -> str:
     return "".join("." if name == CNG else name for _, name in stage.far.signals)
 
 
-def route(expression: str) -> Route:
-    """A route whose first group is dialed on the stage's link."""
+def route(expression: str, *others: str, allow_less_hidden: bool = False) -> Route:
+    """A route whose first group is dialed on the stage's link, or on others where that fails."""
     pattern = re.compile(expression)
-    return Route(pattern, "hq", DialTemplate.parse("{1}", pattern))
+    template = DialTemplate.parse("{1}", pattern)
+    return Route(pattern, "hq", template, others=others, allow_less_hidden=allow_less_hidden)
 
 
 def with_profile(stage: Stage, **changes: Any) -> None:  # noqa: ANN401

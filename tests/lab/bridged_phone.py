@@ -13,14 +13,19 @@ from bridge.media.remote import RemoteMedia
 from bridge.media.sources import Source
 from bridge.sip.admission import Headers
 from bridge.sip.leg import LegState, SipLeg
+from bridge.sip.sdes import Srtp
 from bridge.sip.sdp import parse_sdp_untrusted
 
 PHONE_HOST: Final = "192.0.2.10"
+CALLER: Final = "4930999888"
 OFFER: Final = (
     f"v=0\r\nc=IN IP4 {PHONE_HOST}\r\nm=audio 4000 RTP/AVP 0 8 101\r\n"
     "a=rtpmap:101 telephone-event/8000\r\n"
 )
 ALAW_OFFER: Final = OFFER.replace("0 8 101", "8 101")
+SECURE_OFFER: Final = OFFER.replace("RTP/AVP", "RTP/SAVP") + (
+    f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{'A' * 40}\r\n"
+)
 FOREIGN_OFFER: Final = OFFER.replace("0 8 101", "3")
 
 
@@ -39,6 +44,7 @@ class FakeMedia:
         self.voice: list[bytes] = []
         self.path: VoicePath | None = None
         self.buffer = ReorderBuffer()
+        self.pull: Callable[[], bytes | None] = self.buffer.pull
         self._story = story
 
     @property
@@ -47,6 +53,12 @@ class FakeMedia:
 
     def set_remote(self, remote: RemoteMedia) -> None:
         self.remotes.append(remote)
+
+    def use_buffer(self, buffer: ReorderBuffer) -> None:
+        self.buffer = buffer
+
+    def slot_from(self, when: float) -> float:
+        return when
 
     def connect(self, path: VoicePath, send_full: Callable[[bytes, int], None], now: float) -> None:
         self.path = path
@@ -97,7 +109,16 @@ class Phone:
         sdp: Our descriptions, in order.
     """
 
-    def __init__(self, number: str, offer: str, story: Story) -> None:
+    def __init__(
+        self,
+        number: str,
+        offer: str,
+        story: Story,
+        caller: str,
+        srtp: Srtp = Srtp.OFF,
+        *,
+        user: str = "",
+    ) -> None:
         self.got: list[int | str] = []
         self.headers: Headers = ()
         self.sdp: list[str] = []
@@ -107,12 +128,14 @@ class Phone:
             1,
             self,
             state=LegState.INVITED,
-            caller="4930999888",
+            caller=caller,
             called=number,
             source=(PHONE_HOST, 5060),
             local_host="192.0.2.1",
+            srtp=srtp,
+            user=user,
         )
-        self.leg.offer = parse_sdp_untrusted(offer) if offer else None
+        self.leg.offer = parse_sdp_untrusted(offer, srtp) if offer else None
 
     def respond(self, status: int, _reason: str, headers: Headers, sdp: str) -> bool:
         """Take a response; a final one ends the leg at once, as the SIP stack may do."""

@@ -14,15 +14,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import dpkt
 import trio
 
+from bridge.audit.packets import Datagram as PackedDatagram
+from bridge.audit.packets import Peer
+from bridge.audit.writer import PcapWriter
 from tests.lab.asterisk_config import IAX_PORT
 from tests.lab.nursery import open_lab_nursery
 
 Address = tuple[str, int]
 
-_LINKTYPE_RAW = 101
 _BUFFER_OCTETS = 32 << 20
 _IPV4 = 0x0800
 _IP_HEADER_OCTETS = 20
@@ -55,9 +56,9 @@ class LinkCapture:
     def write_pcap(self, path: Path) -> None:
         """Writes the capture for Wireshark, as plain IP packets."""
         with path.open("wb") as file:
-            writer = dpkt.pcap.Writer(file, linktype=_LINKTYPE_RAW)
+            writer = PcapWriter(file)
             for datagram in self.datagrams:
-                writer.writepkt(_ip_packet(datagram), ts=datagram.at_s)
+                writer.write(_with_octets(datagram))
 
 
 def can_capture() -> bool:
@@ -216,12 +217,15 @@ def _parse_ip(packet: bytes, at_s: float) -> Datagram | None:
     )
 
 
-def _ip_packet(datagram: Datagram) -> bytes:
-    (source, source_port), (destination, destination_port) = datagram.source, datagram.destination
-    udp = dpkt.udp.UDP(sport=source_port, dport=destination_port, data=datagram.payload)
-    udp.ulen = len(udp)
-    packet = dpkt.ip.IP(
-        src=socket.inet_aton(source), dst=socket.inet_aton(destination), p=_UDP, data=udp
+def _with_octets(datagram: Datagram) -> PackedDatagram:
+    return PackedDatagram(
+        round(datagram.at_s * 1e9),
+        _packed(datagram.source),
+        _packed(datagram.destination),
+        datagram.payload,
+        len(datagram.payload),
     )
-    packet.len = len(packet)
-    return bytes(packet)
+
+
+def _packed(address: Address) -> Peer:
+    return socket.inet_aton(address[0]), address[1]

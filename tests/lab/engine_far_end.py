@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import trio
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from bridge.iax2 import (
     Address,
     CalleeCall,
     CallEnded,
+    CallKeys,
     ControlSubclass,
     DigitReceived,
     Endpoint,
@@ -24,6 +26,7 @@ from bridge.iax2 import (
     User,
     VoiceReceived,
 )
+from bridge.iax2.voice import FRAME_MS
 from bridge.net.link_socket import LinkSocket
 from tests.lab import LabError
 from tests.lab.nursery import open_lab_nursery
@@ -56,7 +59,13 @@ class FarCall:
         self.ended_at_s = 0.0
         self.reason: EndReason | None = None
         self.cause: int | None = None
+        self._first_ms = 0
         self._call, self._drain = call, drain
+
+    @property
+    def keys(self) -> CallKeys | None:
+        """Whence the keys of both directions are."""
+        return self._call.keys
 
     def accept(self) -> None:
         """Accepts it in mu-law, so that it waits for the answer."""
@@ -83,6 +92,16 @@ class FarCall:
         self._call.send_digit(digit, trio.current_time())
         self._drain()
 
+    def send_voice(self, payload: bytes, number: int) -> None:
+        """Sends a frame of 20 ms, the first of them at the time of the first one's sending."""
+        now, voice = trio.current_time(), self._call.voice
+        if voice is None:
+            raise LabError("the call is not accepted")
+        if number == 0:
+            self._first_ms = voice.elapsed_ms(now) // FRAME_MS * FRAME_MS
+        self._call.send_voice(payload, self._first_ms + number * FRAME_MS, now)
+        self._drain()
+
     def send_control(self, subclass: ControlSubclass) -> None:
         """Sends a CONTROL frame."""
         self._call.send_control(subclass, trio.current_time())
@@ -106,17 +125,20 @@ class EngineFarEnd:
     Attributes:
         secret: Shared with the bridge.
         calls: Those that came in, oldest first.
+        refused: Why each call ended whose caller has proven nothing.
         on_call: What is done with each; by default it is accepted and answered.
     """
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, public_key: RSAPublicKey | None) -> None:
         self.secret = secrets.token_urlsafe(32)
         self.calls: list[FarCall] = []
+        self.refused: list[EndReason] = []
         self.on_call: Callable[[FarCall], None] = accept_and_answer
         self._by_call: dict[object, FarCall] = {}
         self._life = trio.CancelScope()
         self._dead = trio.Event()
-        self._endpoint = Endpoint([User(USERNAME, (self.secret.encode(),))])
+        user = User(USERNAME, (self.secret.encode(),), public_key=public_key)
+        self._endpoint = Endpoint([user])
         self._socket = LinkSocket((host, 0), self._endpoint, _slow_path, self._handle)
 
     @property
@@ -161,16 +183,20 @@ class EngineFarEnd:
                 self._by_call[call].digits += digit
             case VoiceReceived(call=call, payload=payload, timestamp_ms=timestamp_ms):
                 self._by_call[call].voice.append(HeardVoice(now, timestamp_ms, payload))
-            case CallEnded(call=call, reason=reason, cause=cause) if call in self._by_call:
+            case CallEnded(call=call, reason=reason) if call not in self._by_call:
+                self.refused.append(reason)
+            case CallEnded(call=call, reason=reason, cause=cause):
                 ended = self._by_call[call]
                 ended.reason, ended.cause, ended.ended_at_s = reason, cause, now
                 ended.ended.set()
 
 
 @asynccontextmanager
-async def open_far_end(host: str = "127.0.0.1") -> AsyncIterator[EngineFarEnd]:
-    """A far end that serves until the block is left."""
-    far_end = EngineFarEnd(host)
+async def open_far_end(
+    host: str = "127.0.0.1", public_key: RSAPublicKey | None = None
+) -> AsyncIterator[EngineFarEnd]:
+    """A far end that serves until the block is left; with a key its callers have to sign."""
+    far_end = EngineFarEnd(host, public_key)
     async with open_lab_nursery() as nursery:
         nursery.start_soon(far_end.run)
         yield far_end

@@ -47,6 +47,7 @@ def call_profile(
     formats: tuple[Format, ...] = (Format.ULAW, Format.ALAW),
     challenges: ChallengeMemory | None = None,
     setup_timeout_s: float = 8.0,
+    rekey_s: float | None = None,
     first_timestamp_ms: int = 0,
 ) -> CallProfile:
     """Return the profile of a link, with a memory of challenges of its own by default."""
@@ -56,8 +57,9 @@ def call_profile(
         EXTENSION,
         formats,
         challenges or ChallengeMemory(Random(1).randbytes),
-        setup_timeout_s,
-        first_timestamp_ms,
+        setup_timeout_s=setup_timeout_s,
+        rekey_s=rekey_s,
+        first_timestamp_ms=first_timestamp_ms,
     )
 
 

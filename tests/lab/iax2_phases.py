@@ -13,6 +13,7 @@ from bridge.iax2 import (
     Endpoint,
     Format,
     IncomingCall,
+    Registrant,
     User,
 )
 from bridge.iax2.constants import AuthMethod, ElementType, Encryption, FrameType, IaxSubclass
@@ -20,6 +21,7 @@ from bridge.iax2.elements import ElementValue, InformationElements
 from bridge.iax2.states import State
 from tests.lab.iax2_pair import EXTENSION, SECRET, USERNAME, call_profile
 from tests.lab.iax2_peer import Peer
+from tests.lab.iax2_registry import REGISTER_NAME, REGISTER_SECRET
 from tests.vectors.reference import reference_key
 
 CHALLENGE: Final = b"176120585"
@@ -78,6 +80,10 @@ def caller_in(state: State, profile: CallProfile | None = None) -> tuple[Peer, C
     peer, call = place(profile)
     if state is State.NEW_SENT:
         return peer, call
+    if state is State.GIVEN_UP:
+        call.hang_up(peer.now)
+        peer.take()
+        return peer, call
     challenge(peer)
     if state is not State.AUTHREP_SENT:
         accept(peer)
@@ -89,8 +95,15 @@ def caller_in(state: State, profile: CallProfile | None = None) -> tuple[Peer, C
 
 
 def taker(*users: User) -> Peer:
-    """Return a peer of an endpoint that takes calls."""
-    return Peer(Endpoint(users or [User(USERNAME, (SECRET,))], entropy=Random(6).randbytes))
+    """Return a peer of an endpoint that takes calls, and registrations."""
+    registrant = Registrant("branch", REGISTER_NAME, REGISTER_SECRET)
+    return Peer(
+        Endpoint(
+            users or [User(USERNAME, (SECRET,))],
+            entropy=Random(6).randbytes,
+            registrants=[registrant],
+        )
+    )
 
 
 def new_elements(

@@ -14,10 +14,14 @@ from contextlib import asynccontextmanager, suppress
 
 import trio
 
+from tests.lab import LabError
+from tests.lab.digest_client import authorization
 from tests.lab.nursery import open_lab_nursery
 from tests.lab.phone_audio import PhoneAudio
 from tests.lab.phone_call import PCMA, PCMU, Address, PhoneCall, new_token
 from tests.lab.sip_message import SipMessage
+
+REGISTERED_WITHIN_S = 5.0
 
 
 class SipPhone:
@@ -48,6 +52,8 @@ class SipPhone:
         caller: str = "lab",
         display: str = "",
         formats: tuple[int, ...] = (PCMU, PCMA),
+        *,
+        extra: tuple[tuple[str, str], ...] = (),
     ) -> PhoneCall:
         """Places a call and returns at once.
 
@@ -57,13 +63,54 @@ class SipPhone:
             caller: The user part of our own.
             display: The caller's name.
             formats: The payload types to offer.
+            extra: More headers of the INVITE.
         """
         audio = await PhoneAudio.open(self.address[0])
         call = PhoneCall(self, audio, proxy, f"{new_token()}@lab")
         call.formats = formats
         self._adopt(call)
-        call.place(f"sip:{number}@{proxy[0]}:{proxy[1]}", caller, display)
+        call.place(f"sip:{number}@{proxy[0]}:{proxy[1]}", caller, display, extra)
         return call
+
+    async def register(self, registrar: Address, user: str, password: str) -> None:
+        """Registers with a password, for as long as the registrar likes.
+
+        Raises:
+            LabError: It is not taken.
+        """
+        uri = f"sip:{registrar[0]}:{registrar[1]}"
+        await self._register(registrar, uri, user, 1, ())
+        challenge = await self._answer(1, 401)
+        value = authorization(challenge.get("www-authenticate"), user, password, "REGISTER", uri)
+        await self._register(registrar, uri, user, 2, (("authorization", value),))
+        await self._answer(2, 200)
+
+    async def _register(
+        self, registrar: Address, uri: str, user: str, cseq: int, proof: tuple[tuple[str, str], ...]
+    ) -> None:
+        host, port = self.address
+        headers = (
+            ("via", f"SIP/2.0/UDP {host}:{port};rport;branch=z9hG4bK{new_token()}"),
+            ("max-forwards", "70"),
+            ("from", f"<sip:{user}@{registrar[0]}>;tag=registers"),
+            ("to", f"<sip:{user}@{registrar[0]}>"),
+            ("call-id", f"registers-{port}@lab"),
+            ("cseq", f"{cseq} REGISTER"),
+            ("contact", f"<sip:{user}@{host}:{port}>"),
+            *proof,
+        )
+        self.send(SipMessage(f"REGISTER {uri} SIP/2.0", headers), registrar)
+
+    async def _answer(self, cseq: int, status: int) -> SipMessage:
+        with trio.move_on_after(REGISTERED_WITHIN_S):
+            while True:
+                for stray in self.strays:
+                    if stray.status and stray.method == "REGISTER" and stray.cseq == cseq:
+                        if stray.status != status:
+                            raise LabError(f"REGISTER: {stray.start_line}")
+                        return stray
+                await trio.sleep(0.01)
+        raise LabError("no answer to REGISTER")
 
     def spawn(self, work: Callable[[], Awaitable[None]]) -> None:
         """Runs a task in the phone's nursery."""

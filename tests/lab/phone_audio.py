@@ -62,6 +62,7 @@ class PhoneAudio:
         received: Every packet that arrived, in order.
         source: Makes the payload of a frame from its number; None sends nothing.
         sent_at_s: When each frame left, by its number.
+        frame_octets: Of 20 ms in the call's codec.
     """
 
     socket: trio.socket.SocketType
@@ -69,6 +70,7 @@ class PhoneAudio:
     received: list[ReceivedRtp] = field(default_factory=list)
     sent_at_s: list[float] = field(default_factory=list)
     source: Callable[[int], bytes] | None = None
+    frame_octets: int = FRAME_SAMPLES
     remote: Media | None = None
     _sequence: int = field(default_factory=lambda: random.getrandbits(16))
     _timestamp: int = field(default_factory=lambda: random.getrandbits(31))
@@ -102,7 +104,7 @@ class PhoneAudio:
 
     def marked(self, number: int) -> bytes:
         """A frame that an echo can be recognised by; its filler differs from frame to frame."""
-        filler = random.Random(number).randbytes(FRAME_SAMPLES - _MARKER.size)
+        filler = random.Random(number).randbytes(self.frame_octets - _MARKER.size)
         return _MARKER.pack(_MAGIC, self.stream, number & 0xFFFFFFFF) + filler
 
     def send_digit(self, digit: str) -> None:
@@ -134,11 +136,16 @@ class PhoneAudio:
 
     def echo_report(self) -> EchoReport:
         """Compares what was sent with what came back."""
-        arrivals = self._marked_arrivals()
+        return self.report_from(self)
+
+    def report_from(self, speaker: "PhoneAudio") -> EchoReport:
+        """Compares the marked frames that another phone sent with those that came here."""
+        arrivals = self._marked_arrivals(speaker)
         order = [number for number, _ in arrivals]
-        window = range(min(order), len(self.sent_at_s) - _EDGE_FRAMES) if order else range(0)
+        sent_at_s = speaker.sent_at_s
+        window = range(min(order), len(sent_at_s) - _EDGE_FRAMES) if order else range(0)
         came = {number: at for number, at in reversed(arrivals) if number in window}
-        delays = sorted(at - self.sent_at_s[number] for number, at in came.items())
+        delays = sorted(at - sent_at_s[number] for number, at in came.items())
         return EchoReport(
             len(window),
             len(window) - len(came),
@@ -148,14 +155,24 @@ class PhoneAudio:
             quantile_ms(delays, 0.99),
         )
 
-    def _marked_arrivals(self) -> list[tuple[int, float]]:
-        found = []
-        for packet in self.received:
-            if packet.payload[:4] == _MAGIC and len(packet.payload) == FRAME_SAMPLES:
-                _, stream, number = _MARKER.unpack_from(packet.payload)
-                if stream == self.stream:
-                    found.append((number, packet.at_s))
-        return found
+    def echo_window(self) -> range:
+        """The numbers of the frames that are judged, from the first that came back."""
+        came = [number for number, _ in self._marked_arrivals(self)]
+        return range(min(came), len(self.sent_at_s) - _EDGE_FRAMES) if came else range(0)
+
+    def number_of(self, payload: bytes) -> int | None:
+        """The number of a marked frame of this phone; None for any other audio."""
+        if payload[:4] != _MAGIC or len(payload) != self.frame_octets:
+            return None
+        _, stream, number = _MARKER.unpack_from(payload)
+        return int(number) if stream == self.stream else None
+
+    def _marked_arrivals(self, speaker: "PhoneAudio") -> list[tuple[int, float]]:
+        return [
+            (number, packet.at_s)
+            for packet in self.received
+            if (number := speaker.number_of(packet.payload)) is not None
+        ]
 
     async def _receive(self) -> None:
         while True:

@@ -13,6 +13,7 @@ from typing import Protocol
 import trio
 
 from tests.lab import LabError
+from tests.lab.digest_client import authorization
 from tests.lab.phone_audio import PhoneAudio
 from tests.lab.sip_message import Media, SipMessage, uri_of, user_of, write_sdp
 
@@ -56,6 +57,7 @@ class PhoneCall:
         responses: All responses to our INVITE, retransmissions left out.
         requests: All requests inside the dialog.
         ended: Set by BYE from either side, by a failure response or by CANCEL.
+        credentials: User and password, to answer a 401 with.
     """
 
     def __init__(self, phone: Signalling, audio: PhoneAudio, remote: Address, call_id: str) -> None:
@@ -67,6 +69,7 @@ class PhoneCall:
         self.ended_at_s = 0.0
         self.ended_by_peer = False
         self.formats: tuple[int, ...] = (PCMU, PCMA)
+        self.credentials: tuple[str, str] | None = None
         self.scope = trio.CancelScope()
         self._phone, self._remote, self.call_id = phone, remote, call_id
         self._local_party = self._remote_party = self._target = ""
@@ -143,6 +146,17 @@ class PhoneCall:
             self.audio.remote = Media.parse(response.body)
         return response
 
+    async def prack(self, provisional: SipMessage) -> SipMessage:
+        """Acknowledges a reliable provisional response (RFC 3262)."""
+        self._remote_party = provisional.get("to")
+        self._target = uri_of(provisional.get("contact"))
+        rack = f"{provisional.get('rseq')} {provisional.cseq} INVITE"
+        return await self._transact("PRACK", extra=(("rack", rack),))
+
+    async def refresh(self, *headers: tuple[str, str]) -> SipMessage:
+        """Refreshes the session by an UPDATE without SDP (RFC 4028 section 7.4)."""
+        return await self._transact("UPDATE", extra=headers)
+
     async def info(self, digit: str) -> SipMessage:
         """Sends a digit as SIP INFO, application/dtmf-relay."""
         kind = (("content-type", "application/dtmf-relay"),)
@@ -172,13 +186,16 @@ class PhoneCall:
 
     # -- what the phone's socket hands in
 
-    def place(self, uri: str, caller: str, display: str) -> None:
-        """Sends the INVITE; retransmits it until a response comes."""
+    def place(
+        self, uri: str, caller: str, display: str, extra: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        """Sends the INVITE, with headers of the test's; retransmits it until a response comes."""
         host, port = self._phone.address
         name = f'"{display}" ' if display else ""
         self._local_party = f"{name}<sip:{caller}@{host}:{port}>;tag={new_token()}"
         self._remote_party, self._target = f"<{uri}>", uri
-        self._invite = self._request("INVITE", next(self._cseq), self._sdp("sendrecv"))
+        body = self._sdp("sendrecv")
+        self._invite = self._request("INVITE", next(self._cseq), body, extra=extra)
         self._phone.spawn(partial(self._repeat_invite, self._invite))
 
     def receive_invite(self, message: SipMessage) -> None:
@@ -222,6 +239,10 @@ class PhoneCall:
             await self._receive_invite_response(message)
 
     async def _receive_invite_response(self, message: SipMessage) -> None:
+        if message.status == 401 and self.credentials:
+            self._send_ack(message, message.cseq)
+            self._prove(message.get("www-authenticate"), *self.credentials)
+            return
         if message.status >= 200:
             self._remote_party = message.get("to")
             self._target = uri_of(message.get("contact")) or self._target
@@ -244,6 +265,13 @@ class PhoneCall:
                 return
             self._phone.send(invite, self._remote)
             await trio.sleep(delay_s)
+
+    def _prove(self, challenge: str, user: str, password: str) -> None:
+        self.credentials = None  # they serve once
+        value = authorization(challenge, user, password, "INVITE", self._target)
+        extra = (("authorization", value),)
+        self._invite = self._request("INVITE", next(self._cseq), self._sdp("sendrecv"), extra=extra)
+        self._phone.spawn(partial(self._repeat_invite, self._invite))
 
     async def _transact(
         self,

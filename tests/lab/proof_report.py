@@ -1,5 +1,10 @@
-"""Writes docs/testing.md from recorded results and tests/testing.md.template."""
+"""Writes docs/testing.md from recorded results and tests/testing.md.template.
 
+A proof that has no result among them keeps what the document says of it, so that the proofs of
+different issues may be run on different machines.
+"""
+
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
@@ -21,28 +26,37 @@ def passed(entries: Iterable[Entry], proof: Proof) -> Entry | None:
 
 
 def write_document(entries: Sequence[Entry], path: Path = DOCUMENT) -> None:
-    """Regenerates the document; proofs without a result say so."""
-    sections = [_issue(name, proofs, entries) for name, proofs in PROOFS.items()]
+    """Regenerates the document; proofs that never had a result say so."""
+    before = _told_before(path.read_text() if path.exists() else "")
+    sections = [_issue(name, proofs, entries, before) for name, proofs in PROOFS.items()]
     text = Template(TEMPLATE.read_text()).substitute(proofs="\n\n".join(sections))
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
 
 
-def _issue(name: str, proofs: Sequence[Proof], entries: Sequence[Entry]) -> str:
-    parts = [_proof(proof, entries) for proof in proofs]
+def _told_before(document: str) -> Mapping[str, str]:
+    """What a document says of each proof that it has a result of, by the proof's key."""
+    parts = re.split(r"^#{2,3} .*\n\n", document, flags=re.MULTILINE)
+    found = [re.match(r"`(.+?)`: passed on ", part) for part in parts]
+    return {match[1]: match.string.strip() for match in found if match}
+
+
+def _issue(
+    name: str, proofs: Sequence[Proof], entries: Sequence[Entry], before: Mapping[str, str]
+) -> str:
+    parts = [f"### {proof.claim}\n\n{_proof(proof, entries, before)}" for proof in proofs]
     return "\n\n".join([f"## Proofs of issue {name.upper()} (`make proof-{name}`)", *parts])
 
 
-def _proof(proof: Proof, entries: Sequence[Entry]) -> str:
+def _proof(proof: Proof, entries: Sequence[Entry], before: Mapping[str, str]) -> str:
     verdict = passed(entries, proof)
-    title = f"### {proof.claim}\n\n`{proof.key}`: "
     if verdict is None:
-        return f"{title}not run yet at full size."
+        return before.get(proof.key, f"`{proof.key}`: not run yet at full size.")
     day, seconds = verdict["at"].partition("T")[0], verdict["seconds"]
-    said = f"passed on {day} at {verdict['commit']} in {seconds} s."
+    said = f"`{proof.key}`: passed on {day} at {verdict['commit']} in {seconds} s."
     figures = [e for e in entries if e.get("kind") == "figures" and e["run"] == verdict["run"]]
     tables = [_table(name, figures) for name in dict.fromkeys(e["name"] for e in figures)]
-    return "\n\n".join([f"{title}{said}", *tables])
+    return "\n\n".join([said, *tables])
 
 
 def _table(name: str, entries: Sequence[Entry]) -> str:

@@ -37,12 +37,13 @@ class LinkProxy(LinkCapture):
     Attributes:
         address: Where the bridge's link has to point to.
         target: The far end.
+        lost: Which of the datagrams got lost, by their place in the list.
     """
 
     address: Address = ("", 0)
     target: Address = ("", 0)
     impairment: Impairment = Impairment()
-    lost: int = 0
+    lost: set[int] = field(default_factory=set, repr=False)
     _listener: trio.socket.SocketType | None = field(default=None, repr=False)
     _upstream: dict[Address, trio.socket.SocketType] = field(default_factory=dict, repr=False)
     _random: random.Random = field(default_factory=random.Random, repr=False)
@@ -99,7 +100,7 @@ class LinkProxy(LinkCapture):
         nursery: trio.Nursery,
     ) -> None:
         if self._random.random() < self.impairment.loss:
-            self.lost += 1
+            self.lost.add(len(self.datagrams) - 1)
             return
         copies = 1 + (self._random.random() < self.impairment.duplication)
         for _ in range(copies):

@@ -15,6 +15,7 @@ _COMPACT = {
     "l": "content-length",
 }
 TELEPHONE_EVENT = 101
+ILBC = 97
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ class Media:
 def write_sdp(
     host: str, port: int, formats: tuple[int, ...], version: int, direction: str = "sendrecv"
 ) -> str:
-    """An SDP body with static payload types and RFC 4733 events."""
+    """An SDP body with static payload types, iLBC in frames of 20 ms and RFC 4733 events."""
+    ilbc = [f"a=rtpmap:{ILBC} iLBC/8000", f"a=fmtp:{ILBC} mode=20"] if ILBC in formats else []
     lines = [
         "v=0",
         f"o=lab 1 {version} IN IP4 {host}",
@@ -114,6 +116,7 @@ def write_sdp(
         f"c=IN IP4 {host}",
         "t=0 0",
         f"m=audio {port} RTP/AVP {' '.join(map(str, formats))} {TELEPHONE_EVENT}",
+        *ilbc,
         f"a=rtpmap:{TELEPHONE_EVENT} telephone-event/8000",
         f"a=fmtp:{TELEPHONE_EVENT} 0-15",
         "a=ptime:20",

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from bridge.iax2.auth import (
     CHALLENGES_REMEMBERED,
+    ISSUED_MAX,
     TOKEN_LIFETIME_S,
     Address,
     CallTokens,
     ChallengeMemory,
+    IssuedChallenges,
     derive_key,
     equal,
     md5_result,
-    new_challenge,
 )
 
 PHONE = ("192.0.2.10", 4569)
@@ -55,8 +56,28 @@ def test_equal(left: bytes, right: bytes) -> None:
 
 
 def test_our_challenges_are_128_random_bits_in_hex() -> None:
-    assert new_challenge(entropy) == entropy(16).hex().encode()
-    assert len(new_challenge(entropy)) == 32
+    challenge = IssuedChallenges().issue(entropy, 0)
+    assert challenge == entropy(16).hex().encode()
+    assert len(challenge) == 32
+
+
+def test_our_challenges_are_known_for_a_minute() -> None:
+    issued, dice = IssuedChallenges(), random.Random(7).randbytes
+    first = issued.issue(dice, 100.0)
+    assert issued.holds(first, 160.0)
+    assert not issued.holds(first, 160.1)
+    assert not issued.holds(b"176120585", 100.0)
+    assert issued.holds(first, 130.0)
+    second = issued.issue(dice, 161.0)
+    assert not issued.holds(first, 100.0)
+    assert issued.holds(second, 161.0)
+
+
+def test_no_more_of_them_are_kept_than_there_are_call_numbers() -> None:
+    issued, dice = IssuedChallenges(), random.Random(7).randbytes
+    first, second, *_ = [issued.issue(dice, 100.0) for _ in range(ISSUED_MAX + 1)]
+    assert not issued.holds(first, 100.0)
+    assert issued.holds(second, 100.0)
 
 
 @pytest.mark.parametrize("address", [PHONE, PHONE_IPV6])
@@ -154,3 +175,16 @@ def test_a_challenge_is_kept_as_a_keyed_hash_alone() -> None:
     assert kept[0] != kept[1]
     assert hashlib.blake2b(b"176120585", digest_size=8).digest() not in kept
     assert b"176120585" not in kept
+
+
+def test_a_memory_goes_on_where_another_one_ended() -> None:
+    kept: list[bytes] = []
+    first = ChallengeMemory(entropy, key=b"k" * 16, remember=kept.append)
+    assert first.is_new(b"1")
+    assert first.is_new(b"2")
+    assert not first.is_new(b"2")
+    assert len(kept) == 2
+    second = ChallengeMemory(entropy, key=b"k" * 16, digests=kept)
+    assert not second.is_new(b"1")
+    assert second.is_new(b"3")
+    assert ChallengeMemory(entropy, key=b"another key of 16", digests=kept).is_new(b"1")

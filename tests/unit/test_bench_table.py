@@ -2,13 +2,15 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.bench.measuring import Point
+from tests.bench.picture import CPU, DELAY, draw
 from tests.bench.report import render
 from tests.bench.run import plan
-from tests.bench.table import COLUMNS, markdown, rows, table, verdicts
+from tests.bench.table import COLUMNS, growth, growth_told, markdown, rows, table, verdicts
 
 DELAYS = {"count": 1000, "p50": 0.25, "p90": 1.0, "p99": 1.5, "max": 3.0}
 MEDIA = {
@@ -29,6 +31,7 @@ BRIDGE_50 = Point(
     memory_per_call=150_000.0,
     crowding=0.5,
     strangers=0.0,
+    yardstick_ms=2.0,
     udp_drops=0,
     failures={},
     load={"media": MEDIA},
@@ -45,7 +48,7 @@ def test_bridge_comes_first_and_the_other_shows_its_ratio() -> None:
 
 def test_a_row_tells_loss_delay_memory_and_crowding() -> None:
     (row,) = rows([BRIDGE_50])
-    assert row[4:] == ("0.005", "0.25 / 1.50", "-", "150", "50")
+    assert row[4:] == ("0.005", "0.25 / 1.50", "-", "150", "50", "2.00")
 
 
 def test_failed_calls_stand_beside_the_loss() -> None:
@@ -99,6 +102,49 @@ def test_gateways_are_interleaved_and_take_turns_in_going_first() -> None:
         (50, "asterisk"),
         (50, "bridge"),
     ]
+
+
+def test_numbers_of_the_bridge_alone_come_last() -> None:
+    assert list(plan([10], ("asterisk", "bridge"), [500])) == [
+        (10, "asterisk"),
+        (10, "bridge"),
+        (500, "bridge"),
+    ]
+    assert list(plan([10], ("asterisk",), [500])) == [(10, "asterisk")]
+
+
+@pytest.mark.parametrize("exponent", [0.7, 1.0, 1.3])
+def test_growth_is_the_exponent_of_all_cpu(exponent: float) -> None:
+    points = [
+        replace(BRIDGE_50, calls=calls, cpu_ms_per_call_s=3 * calls ** (exponent - 1))
+        for calls in (10, 50, 200, 1000)
+    ]
+    lossy = replace(BRIDGE_50, calls=2000, load={"media": {**MEDIA, "lost": 5000}})
+    assert growth([*points, lossy, ASTERISK_50], "bridge") == pytest.approx(exponent)
+    assert list(growth_told([*points, ASTERISK_50])) == [
+        f"CPU of bridge, 10 to 1000 calls: grows as calls^{exponent:.2f}"
+    ]
+
+
+def test_one_point_does_not_grow() -> None:
+    assert math.isnan(growth([BRIDGE_50], "bridge"))
+    assert list(growth_told([BRIDGE_50])) == []
+
+
+def test_pictures_show_both_gateways_and_what_was_lost(tmp_path: Path) -> None:
+    media = {**MEDIA, "lost": 5000, "link_to_phone_ms": DELAYS}
+    points = [
+        BRIDGE_50,
+        replace(BRIDGE_50, calls=500),
+        replace(ASTERISK_50, load={"media": media}),
+        replace(ASTERISK_50, calls=100, cpu_ms_per_call_s=math.nan),
+    ]
+    draw(points, tmp_path)
+    cpu, delay = ((tmp_path / name).read_text() for name in (CPU, DELAY))
+    for said in ("siax", "Asterisk 22", "2.0", "10.4", "5.0 % of the audio lost", ">500<"):
+        assert said in cpu
+    for said in ("siax", "Asterisk 22", "audio was lost", "From the link to the phone"):
+        assert said in delay
 
 
 def test_the_document_holds_every_point() -> None:

@@ -1,5 +1,6 @@
 """One call, phone to far end: the order of things, every way to end it, and what stays secret."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -13,9 +14,21 @@ from bridge.iax2 import (
     Format,
 )
 from bridge.media.sources import Source, Tone
+from bridge.media.srtp import SrtpKeys, Suite
 from bridge.media.tones import ToneKind
-from tests.lab.bridged_calls import CNG, DELAY_S, NUMBER, START_DELAY_S, Stage, signals
-from tests.lab.bridged_phone import ALAW_OFFER, FOREIGN_OFFER, q850
+from bridge.sip.leg import LegState
+from bridge.sip.sdes import Srtp
+from bridge.sip.sdp import parse_sdp_untrusted
+from tests.lab.bridged_calls import (
+    CNG,
+    DELAY_S,
+    NUMBER,
+    START_DELAY_S,
+    Stage,
+    signals,
+    with_profile,
+)
+from tests.lab.bridged_phone import ALAW_OFFER, FOREIGN_OFFER, OFFER, SECURE_OFFER, q850
 
 SLOTS = 26
 SLOT_S = 0.060
@@ -63,15 +76,70 @@ class TestCallSetUp:
         assert "c=IN IP4 192.0.2.1" in sdp
 
     def test_codec_that_the_far_end_chose_comes_first(self, stage: Stage) -> None:
-        def accept_alaw(call: CalleeCall) -> None:
-            call.accept(Format.ALAW, stage.now)
-            call.answer(stage.now)
-
-        stage.far.behave = accept_alaw
+        stage.far.behave = accept_and_answer(stage, Format.ALAW)
         phone = stage.dial()
         stage.run(0.5)
         assert "m=audio 20000 RTP/AVP 8 101" in phone.sdp[-1]
         assert stage.media[0].format == Format.ALAW
+
+    def test_far_end_decides_among_the_links_codecs(self, stage: Stage) -> None:
+        with_profile(stage, formats=(Format.ULAW, Format.G722))
+        stage.far.behave = accept_and_answer(stage, Format.G722)
+        phone = stage.dial(offer=OFFER.replace("0 8 101", "0 9 101"))
+        stage.run(0.5)
+        assert "m=audio 20000 RTP/AVP 9 101" in phone.sdp[-1]
+        formats = [remote.format for remote in stage.media[0].remotes]
+        assert (formats[0], formats[-1]) == (Format.ULAW, Format.G722)
+
+    def test_far_end_may_choose_what_the_phone_does_not_have(self, stage: Stage) -> None:
+        with_profile(stage, formats=(Format.ULAW, Format.G722))
+        stage.far.behave = accept_and_answer(stage, Format.G722)
+        phone = stage.dial()
+        stage.run(0.2)
+        assert phone.got[-1] == 488
+        assert phone.leg.is_over
+        assert stage.bridged.phase is Phase.LEAVING
+        last = stage.media[0].remotes[-1]
+        assert (last.format, last.sends, last.receives) == (Format.G722, False, False)
+        stage.run(3.0)
+        assert signals(stage) == "." * SLOTS
+        assert stage.far.ended == [(EndReason.HANGUP, Cause.BEARER_CAPABILITY_NOT_AVAILABLE)]
+        stage.assert_nothing_left()
+
+    def test_control_frame_is_no_tone_in_a_codec_that_we_cannot_encode(self, stage: Stage) -> None:
+        with_profile(stage, formats=(Format.G722,))
+        stage.far.behave = accept_and_answer(stage, Format.G722)
+        phone = stage.dial(offer=OFFER.replace("0 8 101", "9 101"))
+        stage.run(3.0)
+        stage.far.control(ControlSubclass.RINGING)
+        stage.run(0.5)
+        assert stage.media[0].tones == []
+        assert phone.leg.state is LegState.UP
+
+    def test_keys_of_the_phone_are_answered_and_given_to_the_relay(self, stage: Stage) -> None:
+        phone = stage.dial(offer=SECURE_OFFER, srtp=Srtp.REQUIRED)
+        stage.run(0.5)
+        (ours,) = parse_sdp_untrusted(phone.sdp[-1], Srtp.REQUIRED).crypto
+        assert "RTP/SAVP" in phone.sdp[-1]
+        assert {remote.srtp for remote in stage.media[0].remotes} == {
+            SrtpKeys(Suite.AES_CM_80, ours.key, bytes(30))
+        }
+
+    def test_phone_without_offer_gets_keys(self, stage: Stage) -> None:
+        phone = stage.dial(offer="", srtp=Srtp.REQUIRED)
+        stage.run(0.5)
+        assert len(parse_sdp_untrusted(phone.sdp[-1], Srtp.REQUIRED).crypto) == len(Suite)
+        phone.leg.answered(SECURE_OFFER)
+        (remote,) = stage.media[0].remotes
+        assert remote.srtp is not None
+        assert not phone.leg.is_over
+
+    def test_phone_that_answers_in_clear_is_hung_up(self, stage: Stage) -> None:
+        phone = stage.dial(offer="", srtp=Srtp.REQUIRED)
+        stage.run(0.5)
+        phone.leg.answered(OFFER)
+        assert phone.leg.is_over
+        assert stage.media[0].remotes == []
 
     def test_phone_that_wants_our_offer(self, stage: Stage) -> None:
         phone = stage.dial(offer="")
@@ -126,7 +194,7 @@ class TestDialing:
         stage.dial()
         stage.run(0.2)
         bridged = stage.bridged
-        assert bridged._digits == ""
+        assert bridged._attempts._way is None
         stage.run(3.0)
         assert bridged._slots is not None
         assert not bridged._slots._dialing
@@ -139,8 +207,8 @@ class TestDialing:
         stage.run(seconds)
         bridged = stage.bridged
         bridged.shut_down()
-        assert not bridged._digits
-        assert bridged._slots is None
+        assert bridged._attempts._way is None
+        assert bridged._slots is None or not any(bridged._slots._dialing)
 
     def test_number_is_in_no_repr(self, stage: Stage) -> None:
         stage.dialing()
@@ -161,6 +229,15 @@ class TestCallInProgress:
         times = [at for at, name in stage.far.signals if at > began_at and name != CNG]
         steps = [after - before for before, after in pairwise(times)]
         assert steps == pytest.approx([IN_CALL_SLOT_S] * 2)
+
+    def test_digits_of_the_phone_are_dropped_where_the_link_wants_none(self) -> None:
+        stage = Stage(in_call_digits=False)
+        phone = stage.talking()
+        stage.media[0].on_digit("1")
+        phone.leg._handler.on_digit(phone.leg, "2")  # type: ignore[union-attr]
+        stage.run(2.0)
+        assert stage.far.digits == f"{NUMBER}#"
+        assert stage.bridged._digits_dropped == 2
 
     def test_digits_of_the_link_go_to_the_phone(self, stage: Stage) -> None:
         stage.talking()
@@ -322,6 +399,14 @@ class TestHold:
         stage.far.calls[0].answer(stage.now)
         stage.run(56.0)
         assert phone.got[-1] == 200
+
+
+def accept_and_answer(stage: Stage, media_format: Format) -> Callable[[CalleeCall], None]:
+    def behave(call: CalleeCall) -> None:
+        call.accept(media_format, stage.now)
+        call.answer(stage.now)
+
+    return behave
 
 
 def start_of(source: Source | None) -> list[bytes]:

@@ -1,8 +1,9 @@
 """Every way in which a call ends, in each of its phases: who is told what, and nothing is left."""
 
+from dataclasses import replace
+
 import pytest
 
-from bridge.bridging.call import Phase
 from bridge.iax2 import (
     Cause,
     ChallengeMemory,
@@ -11,9 +12,12 @@ from bridge.iax2 import (
     EndReason,
 )
 from bridge.iax2.auth import Address
+from bridge.iax2.constants import IaxSubclass
+from bridge.iax2.frames import FullFrame, parse_frame_untrusted
 from tests.lab.bridged_calls import (
     DELAY_S,
     FAR,
+    NEAR,
     NUMBER,
     START_DELAY_S,
     Stage,
@@ -42,6 +46,31 @@ class Forgetful(ChallengeMemory):
     def is_new(self, challenge: bytes) -> bool:
         self.repeated -= 1
         return super().is_new(challenge) and self.repeated < 0
+
+
+class LosesChallenges(Endpoint):
+    """Gets an ACK where the challenges of the first calls should come, as under loss."""
+
+    def __init__(self, stage: Stage, lost: int) -> None:
+        super().__init__(entropy=stage.simulation.entropy)
+        self._lost_from: set[int] = set()
+        self._lost = lost
+
+    def receive_datagram(self, data: bytes, address: Address, now: float) -> None:
+        frame = parse_frame_untrusted(data)
+        if isinstance(frame, FullFrame) and frame.subclass == IaxSubclass.AUTHREQ:
+            number = frame.source_call_number
+            if len(self._lost_from) < self._lost or number in self._lost_from:
+                self._lost_from.add(number)
+                data = replace(frame, subclass=IaxSubclass.ACK, data=b"").encode()
+        super().receive_datagram(data, address, now)
+
+
+def losing_challenges(lost: int) -> Stage:
+    stage = Stage()
+    stage.near = LosesChallenges(stage, lost)
+    stage.simulation.endpoints[NEAR] = stage.near
+    return stage
 
 
 class TestPhoneGivesUp:
@@ -302,6 +331,24 @@ class TestLinkEnds:
         assert stage.near.call_numbers_taken == 3
         stage.assert_nothing_left()
 
+    @pytest.mark.parametrize("lost", [1, 2])
+    def test_lost_challenge_is_answered_by_another_call(self, lost: int) -> None:
+        stage = losing_challenges(lost)
+        phone = stage.dial()
+        stage.run(3.5 * lost + 3.0)
+        assert len(stage.bridged.calls) == lost + 1
+        assert phone.got == [180, 183, 200]
+        assert stage.far.digits == f"{NUMBER}#"
+        phone.bye()
+        stage.assert_nothing_left()
+
+    def test_challenges_that_are_lost_again_and_again(self) -> None:
+        stage = losing_challenges(100)
+        phone = stage.dial()
+        stage.run(10.0)
+        assert phone.got == [180, 503]
+        assert stage.near.call_numbers_taken == 3
+
     def test_no_other_call_can_be_placed_after_a_repeated_challenge(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -321,46 +368,6 @@ class TestLinkEnds:
         assert len(stage.bridged.calls) == 2
         phone.cancel()
         stage.assert_nothing_left()
-
-
-class TestOurOwnEnd:
-    @pytest.mark.parametrize(
-        ("seconds", "last"), [(0.01, 503), (0.05, 503), (0.3, 503), (1.0, 503), (3.0, "BYE")]
-    )
-    @pytest.mark.parametrize("failed", [False, True])
-    def test_in_every_phase(
-        self, stage: Stage, seconds: float, last: int | str, *, failed: bool
-    ) -> None:
-        phone = stage.dial()
-        stage.run(seconds)
-        bridged = stage.bridged
-        if failed:
-            bridged.fail()
-        else:
-            bridged.shut_down()
-        assert phone.got[-1] == (500 if failed and last == 503 else last)
-        assert q850(phone) == "Q.850;cause=41"
-        assert bridged.phase is Phase.OVER
-        assert bridged.next_deadline() is None
-        stage.run(0.5)
-        # Before the peer's call number is known, an INVAL tells the end, and that has no cause.
-        cause = Cause.NORMAL_TEMPORARY_FAILURE if seconds > 0.05 else None
-        assert all(ended == (EndReason.HANGUP, cause) for ended in stage.far.ended)
-        stage.assert_nothing_left()
-
-    def test_while_the_envelope_completes(self, stage: Stage) -> None:
-        phone = stage.dialing()
-        phone.cancel()
-        stage.switchboard.shut_down()
-        assert phone.got == [180, 183]
-        stage.assert_nothing_left()
-
-    def test_twice_does_nothing(self, stage: Stage) -> None:
-        phone = stage.talking()
-        bridged = stage.bridged
-        bridged.shut_down()
-        bridged.fail()
-        assert phone.got.count("BYE") == 1
 
 
 def hold_back(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:

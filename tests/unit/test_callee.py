@@ -1,11 +1,13 @@
 """The callee's handshake against a caller that does what each test says."""
 
 from dataclasses import replace
+from ipaddress import ip_network
 from random import Random
 
 import pytest
 
 from bridge.iax2 import (
+    Address,
     CallEnded,
     Cause,
     Endpoint,
@@ -20,7 +22,7 @@ from bridge.iax2.constants import AuthMethod, ElementType, Encryption, FrameType
 from bridge.iax2.elements import InformationElements
 from bridge.iax2.states import State
 from tests.lab.iax2_pair import FAR, SECRET, USERNAME, Pair
-from tests.lab.iax2_peer import Peer
+from tests.lab.iax2_peer import PEER, Peer
 from tests.lab.iax2_phases import (
     ask_token,
     callee_in,
@@ -63,6 +65,11 @@ class TestChallenge:
         challenges = {each.elements.get(ElementType.CHALLENGE) for each in peer.got(8)}
         assert len(challenges) == 5
 
+    def test_its_challenge_is_known_as_ours(self) -> None:
+        peer, _ = callee_in(State.AUTHREQ_SENT)
+        question = peer.got(IaxSubclass.AUTHREQ)[-1].elements.get(ElementType.CHALLENGE) or b""
+        assert peer.endpoint.issued.holds(question, peer.now)
+
     def test_its_proof_makes_a_call(self) -> None:
         peer = taker()
         ring(peer)
@@ -81,31 +88,99 @@ class TestChallenge:
             prove(peer, secret)
             assert callee_of(peer).is_authenticated
 
+    def test_a_caller_that_gave_up_ends_it_inside_the_encryption(self) -> None:
+        """It has proven nothing but that it is over, and gets its acknowledgement encrypted."""
+        peer, call = callee_in(State.AUTHREQ_SENT)
+        question = peer.got(IaxSubclass.AUTHREQ)[-1].elements.get(ElementType.CHALLENGE) or b""
+        peer.encrypt_with(reference_key(question, SECRET))
+        peer.send_iax(IaxSubclass.HANGUP)
+        assert call.state is State.ENDED
+        assert not call.is_authenticated
+        assert not peer.told(IncomingCall)
+        assert peer.told(CallEnded)[0].reason is EndReason.HANGUP
+        assert peer.got(IaxSubclass.ACK)[-1].key is not None
+        peer.elapse(10)
+        assert peer.endpoint._admission.sources == 0
+
     def test_an_unknown_user_and_a_wrong_secret_are_treated_alike(self) -> None:
         stranger, guesser = taker(), taker()
         ring(stranger, "nobody-1")
         prove(stranger)
         ring(guesser)
         prove(guesser, b"a guess")
-        for peer in (stranger, guesser):
+        for peer, reason in (
+            (stranger, EndReason.UNKNOWN_USER),
+            (guesser, EndReason.SECRETS_DIFFER),
+        ):
             peer.keys.clear()
             peer.elapse(60)
             assert not peer.told(IncomingCall)
-            assert [event.reason for event in peer.told(CallEnded)] == [EndReason.NO_RESPONSE]
+            assert [event.reason for event in peer.told(CallEnded)] == [reason]
         assert behaviour(stranger) == behaviour(guesser)
 
-    def test_an_unknown_users_proof_costs_a_decryption_too(
-        self, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(
+        ("network", "address", "is_known"),
+        [
+            ("192.0.2.0/24", PEER, True),
+            ("192.0.2.9/32", ("::ffff:192.0.2.9", 4569, 0, 0), True),
+            ("fe80::/64", ("fe80::9%eth0", 4569, 0, 3), True),
+            ("198.51.100.0/24", PEER, False),
+            ("2001:db8::/32", PEER, False),
+            ("192.0.2.0/24", ("2001:db8::9", 4569, 0, 0), False),
+        ],
+    )
+    def test_a_user_may_call_from_its_networks_alone(
+        self, network: str, address: Address, *, is_known: bool
+    ) -> None:
+        user = User(USERNAME, (SECRET,), networks=(ip_network(network),))
+        assert user.may_call_from(address) is is_known
+
+    def test_a_user_from_elsewhere_is_treated_as_an_unknown_one(self) -> None:
+        elsewhere = taker(User(USERNAME, (SECRET,), networks=(ip_network("198.51.100.0/24"),)))
+        stranger = taker()
+        ring(elsewhere)
+        ring(stranger, "nobody-1")
+        for peer in (elsewhere, stranger):
+            prove(peer)
+            peer.keys.clear()
+            peer.elapse(60)
+            assert not peer.told(IncomingCall)
+        assert behaviour(elsewhere) == behaviour(stranger)
+
+    @pytest.mark.parametrize("username", [USERNAME, "of-two-1", "nobody-1"])
+    def test_any_users_proof_costs_as_many_decryptions(
+        self, username: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tried = []
         monkeypatch.setattr(
             "bridge.iax2.callee.open_full_untrusted", lambda *arguments: tried.append(arguments)
         )
-        for username in (USERNAME, "nobody-1"):
-            peer = taker()
-            ring(peer, username)
-            prove(peer)
+        peer = taker(User(USERNAME, (SECRET,)), User("of-two-1", (b"one", b"two")))
+        ring(peer, username)
+        prove(peer)
         assert len(tried) == 2
+
+    @pytest.mark.parametrize("username", [USERNAME, "nobody-1"])
+    def test_what_cannot_be_decrypted_ends_the_call_within_five_seconds(
+        self, username: str
+    ) -> None:
+        peer = taker()
+        ring(peer, username)
+        peer.elapse(1)
+        prove(peer, b"a guess")
+        peer.elapse(2)
+        prove(peer, b"another guess")
+        peer.elapse(2.99)
+        assert not peer.told(CallEnded)
+        peer.elapse(0.01)
+        assert len(peer.told(CallEnded)) == 1
+
+    def test_a_proof_after_garbage_makes_a_call_that_stays(self) -> None:
+        peer, call = callee_in(State.AUTHREQ_SENT)
+        peer.inject(b"\x80\x4d" + peer.other_call_number.to_bytes(2, "big") + bytes(32))
+        prove(peer)
+        peer.elapse(20)
+        assert call.state is State.AUTHENTICATED
 
     def test_the_proof_of_another_secret_inside_the_right_encryption_is_none(self) -> None:
         peer, call = callee_in(State.AUTHREQ_SENT)
@@ -175,12 +250,19 @@ class TestChallenge:
 
 
 class TestDecision:
+    def test_a_caller_that_dies_meanwhile_is_noticed(self) -> None:
+        peer, call = callee_in(State.AUTHENTICATED)
+        peer.acknowledges = False
+        peer.elapse(30)
+        assert peer.told(CallEnded) == [CallEnded(call, EndReason.NO_RESPONSE)]
+
     def test_accept_and_answer(self) -> None:
         peer, call = callee_in(State.AUTHENTICATED)
         call.accept(Format.ALAW, peer.now)
         peer.take()
         (accepted,) = peer.got(IaxSubclass.ACCEPT)
         assert accepted.elements.uint(ElementType.FORMAT, 4) == Format.ALAW
+        assert accepted.elements.uint(ElementType.FORMAT2, 9) == Format.ALAW
         assert accepted.key is not None
         assert call.voice is not None
         call.answer(peer.now)
@@ -271,6 +353,27 @@ class TestOfferedFormats:
 
     def test_none_at_all(self) -> None:
         assert self.new(None, None, None) == ()
+
+    def test_64_bits_tell_more_than_32(self) -> None:
+        wide = Format.ALAW | Format.G722 | 1 << 34  # Opus, which we do not know
+        offered = offered_formats(
+            InformationElements.of(
+                (ElementType.FORMAT, (Format.ULAW, 4)),
+                (ElementType.FORMAT2, (Format.G722, 9)),
+                (ElementType.CAPABILITY, (Format.ULAW, 4)),
+                (ElementType.CAPABILITY2, (wide, 9)),
+            )
+        )
+        assert offered == (Format.G722, Format.ALAW)
+
+    @pytest.mark.parametrize("wide", [b"", bytes(8), b"\x01" + bytes(8)])
+    def test_64_bits_of_another_version_or_width_tell_nothing(self, wide: bytes) -> None:
+        offered = offered_formats(
+            InformationElements.of(
+                (ElementType.CAPABILITY, (Format.ULAW, 4)), (ElementType.CAPABILITY2, wide)
+            )
+        )
+        assert offered == (Format.ULAW,)
 
 
 def test_reprs_show_neither_secret_nor_number() -> None:

@@ -61,7 +61,9 @@ class TestNew:
             (ElementType.USERNAME, b"branch-7"),
             (ElementType.ENCRYPTION, b"\x00\x01"),
             (ElementType.FORMAT, b"\x00\x00\x00\x04"),
+            (ElementType.FORMAT2, b"\0" + bytes(7) + b"\x04"),
             (ElementType.CAPABILITY, b"\x00\x00\x00\x0c"),
+            (ElementType.CAPABILITY2, b"\0" + bytes(7) + b"\x0c"),
             (ElementType.CALLTOKEN, b""),
         )
 
@@ -108,7 +110,7 @@ def masked(frame: FullFrame) -> bytes:
 
 
 class TestProfile:
-    @pytest.mark.parametrize("formats", [(), (Format.SLIN,), (Format.ULAW, Format.G729)])
+    @pytest.mark.parametrize("formats", [(), (Format.SLIN,), (Format.ULAW, Format.SPEEX)])
     def test_formats_without_a_known_frame_are_refused(self, formats: tuple[Format, ...]) -> None:
         with pytest.raises(LocalProtocolError):
             call_profile(formats=formats)
@@ -198,6 +200,42 @@ class TestChallenge:
         assert reasons(peer) == [EndReason.PROTOCOL_ERROR]
         assert not peer.got(IaxSubclass.AUTHREP)
 
+    @pytest.mark.parametrize("acknowledged_after_s", [0.1, 2.9, 4.5])
+    def test_one_that_never_comes_ends_a_call_that_the_peer_has_acknowledged(
+        self, acknowledged_after_s: float
+    ) -> None:
+        """Asterisk acknowledges NEW before its AUTHREQ, so no repeated NEW asks for one."""
+        peer, call = place()
+        offer_token(peer)
+        peer.elapse(acknowledged_after_s)
+        assert reasons(peer) == []
+        ack = peer.frame(FrameType.IAX, IaxSubclass.ACK)
+        peer.put(
+            replace(ack, iseqno=1, timestamp_ms=peer.got(IaxSubclass.NEW)[-1].frame.timestamp_ms)
+        )
+        peer.elapse(max(3.0 - acknowledged_after_s, 0.0) + 1.1)
+        assert reasons(peer) == [EndReason.LOST_CHALLENGE]
+        assert call.state is State.GIVEN_UP
+
+    def test_one_that_comes_in_time_is_not_missed(self) -> None:
+        peer, call = place()
+        offer_token(peer)
+        peer.elapse(2.5)
+        challenge(peer)
+        peer.elapse(2.0)
+        assert call.state is State.AUTHREP_SENT
+        accept(peer)
+        peer.elapse(2.0)
+        assert reasons(peer) == []
+
+    def test_a_peer_that_acknowledges_nothing_has_the_whole_set_up_time(self) -> None:
+        peer, _ = place()
+        offer_token(peer)
+        peer.elapse(7.9)
+        assert reasons(peer) == []
+        peer.elapse(0.2)
+        assert reasons(peer) == [EndReason.NO_RESPONSE]
+
     def test_a_challenge_is_answered_once(self) -> None:
         """Its answer is the key of the old call."""
         memory = ChallengeMemory(Random(1).randbytes)
@@ -208,6 +246,14 @@ class TestChallenge:
         assert reasons(first) == []
         assert reasons(second) == [EndReason.REPLAYED_CHALLENGE]
         assert not second.got(IaxSubclass.AUTHREP)
+
+    def test_a_challenge_of_our_own_is_not_answered(self) -> None:
+        """Who calls us and is called by us could let us prove ourselves to ourselves."""
+        peer, _ = place()
+        question = peer.endpoint.issued.issue(Random(1).randbytes, peer.now)
+        challenge(peer, challenge_text=question)
+        assert reasons(peer) == [EndReason.REFLECTED_CHALLENGE]
+        assert not peer.got(IaxSubclass.AUTHREP)
 
     def test_a_challenge_sent_again_in_clear_is_not_counted_as_dropped(self) -> None:
         peer, call = place()

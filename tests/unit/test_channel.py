@@ -66,7 +66,7 @@ def sealed(frame: FullFrame, key: bytes = KEY) -> bytes:
 
 def encrypted_wire(key: bytes = KEY) -> Wire:
     wire = Wire()
-    wire.channel.encrypt_with(Sealer(key, random.Random(1).randbytes), Opener(key))
+    wire.channel.encrypt_with(Sealer(key, random.Random(1).randbytes), Opener(key), START)
     wire.channel.learn_peer(PEER_FRAME, START)
     return wire
 
@@ -155,7 +155,7 @@ def test_a_retransmission_is_under_the_key_of_its_first_time() -> None:
 def test_what_was_sent_in_clear_is_sent_again_in_clear() -> None:
     wire = Wire()
     wire.channel.send(FrameType.IAX, IaxSubclass.NEW, now=START)
-    wire.channel.encrypt_with(Sealer(KEY), Opener(KEY))
+    wire.channel.encrypt_with(Sealer(KEY), Opener(KEY), START)
     for waiting in wire.channel.sequence.due(START + 9):
         wire.channel.retransmit(waiting)
     assert wire.clear() == replace(wire.clear(0), retransmission=True)

@@ -1,5 +1,6 @@
 """The cipher with its long-lived contexts, held against a plain second implementation."""
 
+import itertools
 import random
 from collections.abc import Callable
 
@@ -12,7 +13,9 @@ from bridge.iax2.cipher import (
     FULL_CLEAR_OCTETS,
     KEY_OCTETS,
     MINI_CLEAR_OCTETS,
+    RESERVE_OCTETS,
     Opener,
+    Reserve,
     Sealer,
     encrypted_octets,
 )
@@ -231,3 +234,19 @@ def test_a_repr_shows_no_key(context: Sealer | Opener) -> None:
 
 def test_a_key_has_16_octets() -> None:
     assert len(KEY) == KEY_OCTETS
+
+
+def test_a_reserve_gives_out_no_octet_twice_and_asks_seldom() -> None:
+    asked: list[int] = []
+    stream = random.Random(4).randbytes(3 * RESERVE_OCTETS)
+
+    def entropy(octets: int) -> bytes:
+        asked.append(octets)
+        return stream[(len(asked) - 1) * RESERVE_OCTETS :][:octets]
+
+    reserve = Reserve(entropy)
+    given = [reserve.take(30) for _ in range(3 * (RESERVE_OCTETS // 30))]
+    assert {len(octets) for octets in given} == {30}
+    assert asked == [RESERVE_OCTETS] * 3
+    places = [stream.index(octets) for octets in given]
+    assert all(later - before >= 30 for before, later in itertools.pairwise(places))

@@ -1,4 +1,5 @@
 import logging
+import socket
 import stat
 import subprocess
 import sys
@@ -13,6 +14,11 @@ from bridge import __version__, cli
 from bridge.config import Loaded
 from bridge.config.secret import measure_strength
 from bridge.errors import BridgeError
+from bridge.net.status_socket import SOCKET_NAME
+from bridge.status.client import NotRunningError
+from bridge.status.model import Status, decode_status
+from bridge.status.tracing import TraceRequest
+from tests.lab.status_sample import STATUS
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = """
@@ -91,16 +97,39 @@ def test_check_of_a_file_that_is_not_there(tmp_path: Path, capsys: Capture) -> N
 def test_run_hands_the_loaded_configuration_to_the_bridge(
     configuration: str, put_module: Put, capsys: Capture
 ) -> None:
-    seen: list[Loaded] = []
+    seen: list[tuple[Loaded, object]] = []
 
-    def run(loaded: Loaded) -> int:
-        seen.append(loaded)
+    def run(loaded: Loaded, trace: object) -> int:
+        seen.append((loaded, trace))
         return 0
 
     put_module("app", run)
     assert exit_code("run", configuration, "--log-format", "json") == 0
-    assert list(seen[0].configuration.links) == ["hq"]
+    ((loaded, trace),) = seen
+    assert list(loaded.configuration.links) == ["hq"]
+    assert trace is None
     assert '"key": "dialplan"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("digits", [False, True])
+def test_run_traces_a_link_that_there_is(
+    configuration: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch, *, digits: bool
+) -> None:
+    from bridge import app  # noqa: PLC0415  as the command does
+
+    seen: list[TraceRequest | None] = []
+
+    def run(_loaded: Loaded, trace: TraceRequest | None) -> int:
+        seen.append(trace)
+        return 0
+
+    monkeypatch.setattr(app, "run", run)
+    options = ["--trace-digits"] * digits
+    assert exit_code("run", configuration, "--trace", "hq", *options) == 0
+    assert seen == [TraceRequest("hq", digits)]
+    assert exit_code("run", configuration, "--trace", "hk") == 2
+    assert "expected the name of a link (hq)" in capsys.readouterr().err
+    assert len(seen) == 1
 
 
 def test_run_refuses_a_bad_configuration(tmp_path: Path) -> None:
@@ -117,7 +146,7 @@ def test_run_refuses_a_bad_configuration(tmp_path: Path) -> None:
 def test_what_keeps_the_bridge_from_running_is_said_in_one_line(
     configuration: str, put_module: Put, capsys: Capture, error: Exception
 ) -> None:
-    def run(_loaded: Loaded) -> int:
+    def run(_loaded: Loaded, _trace: object) -> int:
         raise error
 
     put_module("app", run)
@@ -135,7 +164,7 @@ def test_what_keeps_the_bridge_from_running_is_said_in_one_line(
 def test_a_crash_is_a_masked_log_entry(
     configuration: str, put_module: Put, capsys: Capture, error: Exception
 ) -> None:
-    def run(_loaded: Loaded) -> int:
+    def run(_loaded: Loaded, _trace: object) -> int:
         raise error
 
     put_module("app", run)
@@ -217,3 +246,94 @@ def test_the_module_is_the_command() -> None:
     command = [sys.executable, "-m", "bridge", "--version"]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stdout == f"siax {__version__}\n"
+
+
+@pytest.fixture
+def _status(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.status.commands.ask_status", lambda _folder: STATUS)
+
+
+@pytest.mark.usefixtures("_status")
+def test_status_for_people_and_for_machines(configuration: str, capsys: Capture) -> None:
+    assert exit_code("status", configuration) == 0
+    assert "call 7 on hq: good, encrypted both ways" in capsys.readouterr().out
+    assert exit_code("status", "--state-dir", "/var/lib/siax", "--json") == 0
+    assert decode_status(capsys.readouterr().out.encode()) == STATUS
+
+
+@pytest.mark.usefixtures("_status")
+def test_status_finds_the_configuration_that_lies_here(
+    configuration: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(configuration).parent)
+    assert exit_code("status") == 0
+    assert "call 7" in capsys.readouterr().out
+
+
+def test_status_needs_no_secrets_to_find_the_service(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "siax.yaml"
+    path.write_text("state_dir: here\nlinks: {hq: {secret: {file: /not/for/you}}}\n")
+    assert exit_code("status", str(path)) == 2
+    assert f"there is no folder {tmp_path}/here" in capsys.readouterr().err
+
+
+def test_status_in_the_wrong_place(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.status.commands.DEFAULT_CONFIGURATIONS", ())
+    assert exit_code("status") == 2
+    assert "which service?" in capsys.readouterr().err
+    assert exit_code("status", "--state-dir", str(tmp_path)) == 2
+    assert "no service is running with state_dir" in capsys.readouterr().err
+    assert exit_code("status", str(tmp_path / "missing.yaml")) == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_status_of_a_service_that_has_ended(tmp_path: Path, capsys: Capture) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as killed:
+        killed.bind(str(tmp_path / SOCKET_NAME))
+    assert exit_code("status", "--state-dir", str(tmp_path)) == 1
+    assert "is not running" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_status")
+def test_status_again_each_second_until_ctrl_c(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", wait)
+    assert exit_code("status", "--state-dir", str(tmp_path), "--json", "--watch") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert waits == [1.0, 1.0, 1.0]
+    assert [decode_status(line.encode()) for line in lines] == [STATUS] * 3
+    assert exit_code("status", "--state-dir", str(tmp_path), "--watch") == 2
+    assert "draws on a terminal" in capsys.readouterr().err
+
+
+def test_the_live_view_goes_on_while_the_service_is_away(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[Status | Exception] = [STATUS, NotRunningError("gone"), STATUS]
+
+    def ask(_folder: Path) -> Status:
+        if not answers:
+            raise KeyboardInterrupt
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("bridge.status.commands.ask_status", ask)
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    assert exit_code("status", "--state-dir", str(tmp_path), "--watch") == 0
+    out = capsys.readouterr().out
+    assert "gone" in out
+    assert out.count("branch-7") >= 2

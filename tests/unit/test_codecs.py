@@ -6,6 +6,7 @@ import pytest
 
 from bridge.errors import BridgeError
 from bridge.iax2.constants import Format
+from bridge.iax2.voice import FRAME_OCTETS
 from bridge.media import codecs
 
 ULAW, ALAW = Format.ULAW, Format.ALAW
@@ -156,12 +157,32 @@ def test_what_no_table_covers_is_a_codec_error() -> None:
     assert issubclass(codecs.CodecError, BridgeError)
 
 
-def test_a_block_codec_is_one_more_line_of_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    gsm = codecs.FrameLayout("GSM", octets=33, duration_ms=20, silence=bytes(range(33)))
-    monkeypatch.setattr(codecs, "_LAYOUTS", {Format.GSM: gsm})
-    assert codecs.frame_octets(Format.GSM, 40) == 66
-    assert codecs.silence(Format.GSM, 66) == bytes(range(33)) * 2
+@pytest.mark.parametrize(
+    ("format_", "octets", "durations_ms"),
+    [
+        (ULAW, 160, (10, 20, 30, 60)),
+        (ALAW, 160, (10, 20, 30, 60)),
+        (Format.G722, 160, (10, 20, 30, 60)),
+        (Format.GSM, 33, (20, 40, 60)),
+        (Format.ILBC, 38, (20, 40, 60)),
+        (Format.G729, 20, (10, 20, 30, 60)),
+    ],
+)
+def test_frames_of_every_codec(format_: Format, octets: int, durations_ms: tuple[int, ...]) -> None:
+    assert codecs.frame_octets(format_) == octets == FRAME_OCTETS[format_]
+    for ms in durations_ms:
+        size = codecs.frame_octets(format_, ms)
+        assert size * 20 == octets * ms
+        assert len(codecs.silence(format_, size)) == size
+
+
+def test_a_block_codec_has_whole_frames_alone() -> None:
     with pytest.raises(codecs.CodecError, match="30 ms"):
         codecs.frame_octets(Format.GSM, 30)
     with pytest.raises(codecs.CodecError, match="34 octets"):
         codecs.silence(Format.GSM, 34)
+
+
+def test_a_format_of_variable_rate_has_no_name() -> None:
+    assert set(codecs.FORMAT_OF_NAME) == {"ulaw", "alaw", "g722", "gsm", "ilbc", "g729"}
+    assert set(codecs.FORMAT_OF_NAME.values()) == set(codecs.FORMAT_OF_ENCODING.values())

@@ -29,16 +29,32 @@ def test_an_ordinary_configuration_is_quiet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "warning"),
     [
-        ("[192.0.2.0/24]", "[]", "2: sip.allow: empty: no phone may call"),
+        ("[192.0.2.0/24]", "[]", "2: sip.allow: empty, and no phones: nobody may call"),
         ("[192.0.2.0/24]", "[0.0.0.0/0]", "2: sip.allow[0]: everybody who reaches"),
         ("[192.0.2.0/24]", "['::/0']", "2: sip.allow[0]: everybody who reaches"),
         ("allow:", "rtp_ports: 4000-5000, allow:", "2: sip.rtp_ports: SIP or IAX2 has its own"),
         ("allow:", "rtp_ports: 5060-5999, allow:", "2: sip.rtp_ports: SIP or IAX2 has its own"),
+        ("allow:", "srtp: required, allow:", "2: sip.srtp: over UDP and TCP the keys of the audio"),
+        (
+            "links:",
+            "metrics: {listen: 192.0.2.9}\nlinks:",
+            "3: metrics.listen: who reaches it learns",
+        ),
         ("peer: hq", "peer: '[2001:db8::1]'", "3: links.hq.peer: IPv6, but iax.bind is IPv4"),
         ("username:", "dialing: {terminator: '1'}, username:", "3: links.hq.dialing.terminator: n"),
         ("username:", "dialing: {start_ms: [9, 9]}, username:", "3: links.hq.dialing.start_ms: th"),
         (r"9(\d+)", r"9(\d+)+", "5: dialplan[0].match: repetitions within or after one another"),
         (r"9(\d+)", r"9(\d{26})", "5: dialplan[0].dial: never fits the 26 slots of link hq"),
+        (
+            "username:",
+            "caller_id: {send: true}, dialing: {slots: 14}, username:",
+            "5: dialplan[0].dial: over 10 digits of a caller do not fit the 14 slots of link hq",
+        ),
+        (
+            "username:",
+            "caller_id: {send: true}, dialing: {slots: 3}, username:",
+            "5: dialplan[0].dial: never fits the 3 slots of link hq",
+        ),
         ("'{1}'", "'{1}#'", "5: dialplan[0].dial: holds the terminator of link hq"),
         ("links: {hq", "links: {%s, hq" % (NORTH % "NORTH"), "3: links.north: no route leads"),
         ("links: {hq", "links: {%s, hq" % (NORTH % "HQ"), "3: links.hq.secret: the same secret as"),
@@ -49,6 +65,11 @@ def test_doubts_are_warnings_with_their_place(
 ) -> None:
     found = warnings_of(tmp_path, QUIET.replace(old, new))
     assert any(text.startswith(warning) for text in found), found
+
+
+def test_metrics_for_this_machine_alone_are_no_doubt(tmp_path: Path) -> None:
+    for listen in ("127.0.0.1:9464", "'[::1]:9464'"):
+        assert warnings_of(tmp_path, f"metrics: {{listen: {listen}}}" + QUIET) == []
 
 
 def test_no_routes_at_all(tmp_path: Path) -> None:

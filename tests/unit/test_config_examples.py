@@ -11,8 +11,9 @@ import pytest
 from pydantic import BaseModel
 
 from bridge.config import Configuration, Loaded, load_configuration
-from bridge.config.loader import _model_in
+from bridge.config.loader import _model_in, holds_many
 from bridge.config.secret import new_secret, write_new_secret
+from bridge.config.section import keys_of as section_keys
 from bridge.dialing.plan import DialPlan, Route
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,13 +33,22 @@ def load_example(folder: Path, name: str) -> Loaded:
 
 
 def plan_of(configuration: Configuration) -> DialPlan:
-    routes = [Route(entry.match, entry.link, entry.template) for entry in configuration.dialplan]
-    limits = {name: link.dialing.limits for name, link in configuration.links.items()}
+    routes = [
+        Route(entry.match, entry.link[0], entry.template)
+        for entry in configuration.dialplan
+        if entry.link
+    ]
+    limits = {name: link.limits for name, link in configuration.links.items()}
     return DialPlan(routes, limits)
 
 
 def test_there_are_examples() -> None:
-    assert EXAMPLES == ["asterisk-link.yaml", "minimal.yaml", "two-site.yaml"]
+    assert EXAMPLES == [
+        "asterisk-link.yaml",
+        "minimal.yaml",
+        "two-site-north.yaml",
+        "two-site.yaml",
+    ]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -70,6 +80,22 @@ def test_two_sites_share_the_numbers(tmp_path: Path, called: str, link: str, dig
     assert (destination.link, destination.digits) == (link, digits)
 
 
+def test_the_two_site_examples_are_both_ends_of_one_link(tmp_path: Path) -> None:
+    here = load_example(tmp_path, "two-site.yaml").configuration
+    there = load_example(tmp_path, "two-site-north.yaml").configuration
+    near, far = here.links["north"], there.links["branch-7"]
+    for caller, taker in ((near, far), (far, near)):
+        assert taker.accept is not None
+        assert caller.username == taker.accept.username
+        assert caller.extension == taker.extension
+        assert caller.codecs == taker.codecs
+        assert caller.dialing == taker.dialing
+        assert caller.answer == "far-end"
+    destination = plan_of(there).resolve("142")
+    assert destination is not None
+    assert destination.link == "branch-7"
+
+
 def test_the_asterisk_example_is_the_other_half_of_the_shipped_asterisk(tmp_path: Path) -> None:
     link = load_example(tmp_path, "asterisk-link.yaml").configuration.links["hq"]
     iax_conf = (ROOT / "configs" / "asterisk" / "iax.conf").read_text()
@@ -81,13 +107,13 @@ def test_the_asterisk_example_is_the_other_half_of_the_shipped_asterisk(tmp_path
 
 def keys_of(model: type[BaseModel], place: str = "") -> Iterator[str]:
     """One table row for each key, as it must stand in the reference."""
-    for name, field in model.model_fields.items():
+    for name, field in section_keys(model).items():
         key = f"{place}{name}"
         inner = _model_in(field.annotation)
         if inner is None:
             default = "required" if field.is_required() else f"`{shown(field.default)}`"
             yield f"| `{key}` | {default} | {field.description} |"
-        elif isinstance(field.annotation, type):
+        elif not holds_many(field.annotation):
             yield from keys_of(inner, f"{key}.")
         else:
             yield from keys_of(

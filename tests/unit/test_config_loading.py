@@ -14,6 +14,13 @@ from bridge.config import (
     Secret,
     load_configuration,
 )
+from bridge.config.dialing import Dialing
+from bridge.dialing.envelope import Envelope
+from bridge.dialing.plan import DigitLimits
+from bridge.iax2.cipher import Sealer
+from bridge.iax2.constants import FrameType
+from bridge.iax2.frames import FullFrame, MiniFrame
+from bridge.media.codecs import FORMAT_OF_NAME, frame_octets
 
 STRONG = "Zk3vQ0nS8xW5tB1yR7uJ4mE9pL2c"
 LEAST = "links: {hq: {peer: hq.example.net, username: branch-7, secret: {env: HQ}}}\n"
@@ -75,8 +82,8 @@ def test_the_example_of_the_requirement_loads_without_a_doubt(load: Load) -> Non
     link = loaded.configuration.links["hq"]
     assert link.peer == HostPort("hq.example.net", 4569)
     assert link.secret == Secret(STRONG, "")
-    assert link.dialing.envelope.start_ms == (200, 600)
-    assert link.dialing.limits.digits_max == 25
+    assert link.envelope.start_ms == (200, 600)
+    assert link.limits.digits_max == 25
 
 
 def test_the_least_has_all_the_defaults_of_the_example(load: Load, tmp_path: Path) -> None:
@@ -85,13 +92,56 @@ def test_the_least_has_all_the_defaults_of_the_example(load: Load, tmp_path: Pat
     assert least.sip.listen == full.sip.listen
     assert least.sip.rtp_ports == full.sip.rtp_ports
     assert least.iax == full.iax
-    assert least.links["hq"] == full.links["hq"]
+    for link in (least.links["hq"], full.links["hq"]):
+        assert link.envelope == Envelope(26, 60, (200, 600), "#")
+        assert link.limits == DigitLimits(25, "#")
+    assert least.links["hq"] == full.links["hq"].model_copy(update={"dialing": Dialing()})
     assert least.links["hq"].answer == "after-dialing"
     assert least.links["hq"].setup_timeout_s == 8
+    assert least.links["hq"].qualify_s == 60
     assert (least.sip.rtp_timeout_s, least.sip.hold_timeout_s, least.sip.tones) == (60, 3600, "us")
     assert least.sip.media_address is None
     assert least.sip.allow == ()
     assert least.state_dir == tmp_path / "state"
+
+
+def test_a_link_that_sends_the_caller_has_more_slots_by_default(load: Load) -> None:
+    for more, slots in (
+        ("caller_id: {send: true}", 44),
+        ("caller_id: {send: true}, dialing: {slots: 30, slot_ms: 50}", 30),
+        ("caller_id: {send: true}, dialing: {terminator: '*'}", None),
+        ("caller_id: {send: true, format: '#{caller}#{called}*'}, dialing: {terminator: '*'}", 44),
+        ("caller_id: {send: false, format: nonsense}, dialing: {terminator: '*'}", 26),
+        ("caller_id: {format: 'A{caller}A{called}#'}", 26),
+    ):
+        text = LEAST.replace("{env: HQ}", f"{{env: HQ}}, {more}")
+        if slots is None:
+            with pytest.raises(ConfigurationError, match="the last character"):
+                load(text)
+            continue
+        link = load(text).configuration.links["hq"]
+        assert link.envelope.slots == slots
+        assert (link.limits.caller_format is not None) == link.caller_id.send
+
+
+@pytest.mark.parametrize("codecs", ["g722, ulaw, alaw", "gsm, ilbc", "g729", "ilbc"])
+def test_codecs_of_one_size_may_stand_together(load: Load, codecs: str) -> None:
+    text = LEAST.replace("{env: HQ}", f"{{env: HQ}}, codecs: [{codecs}]")
+    link = load(text).configuration.links["hq"]
+    assert ", ".join(link.codecs) == codecs
+    sealer = Sealer(bytes(16))
+    formats = [FORMAT_OF_NAME[codec] for codec in link.codecs]
+    voice = [bytes(frame_octets(each)) for each in formats]
+    minis = [MiniFrame(5, 20, payload).encode() for payload in voice]
+    fulls = [FullFrame(5, 6, 0, 0, 0, FrameType.VOICE, 4, payload).encode() for payload in voice]
+    assert len({len(sealer.seal_mini(mini)) for mini in minis}) == 1
+    assert len({len(sealer.seal_full(full)) for full in fulls}) == 1
+
+
+def test_a_caller_that_fits_no_format(complaints: Complaints) -> None:
+    text = LEAST.replace("{env: HQ}", "{env: HQ}, caller_id: {send: true, format: '{called}#'}")
+    (complaint,) = complaints(text)
+    assert "links.hq.caller_id.format: expected {caller} and {called}" in complaint
 
 
 def test_a_service_manager_may_name_the_state_folder(tmp_path: Path) -> None:
@@ -151,7 +201,7 @@ dialplan:
         "8: links.hq.username: is missing: the name that the far end knows this site by",
         "9: links.hq.peer: expected a host or host:port",
         "10: links.hq.secret.file: the file does not exist (make one with: siax keygen -o ",
-        "11: links.hq.codecs[1]: expected ulaw or alaw",
+        "11: links.hq.codecs[1]: expected one of ulaw, alaw, g722, gsm, ilbc, g729",
         "13: links.hq.dialing.slots: expected a whole number from 2 to 128",
         "14: links.hq.dialing.start_ms: expected [shortest, longest] in ms",
         "15: links.hq.dialing.terminator: expected one DTMF digit",
@@ -200,6 +250,8 @@ def test_single_mistakes(complaints: Complaints, text: str, complaint: str) -> N
     [
         ("codecs: [ulaw, ulaw]", "links.hq.codecs: expected a list of codecs, each once"),
         ("codecs: []", "links.hq.codecs: expected a list of codecs, each once"),
+        ("codecs: [ulaw, gsm]", "links.hq.codecs: expected codecs whose frames have one size"),
+        ("codecs: [g729, ilbc]", "links.hq.codecs: expected codecs whose frames have one size"),
         ("dialing: {start_ms: [1, 2, 3]}", "links.hq.dialing.start_ms: expected [shortest"),
         ("dialing: {start_ms: [a, 2]}", "links.hq.dialing.start_ms: expected [shortest"),
         ("dialing: {start_ms: [0, 5001]}", "links.hq.dialing.start_ms: expected [shortest"),

@@ -41,6 +41,7 @@ def test_the_plain_report_says_what_a_link_hides_and_what_not(loaded: Loaded) ->
         "in 26 frames, one each 60 ms, the same for every number of up to 25 digits",
         "it takes 1.7 to 2.1 s",
         "never the number or the caller",
+        "pressed in the call are sent",
         "run the link inside a VPN",
         r"9([1-3]\d+)    link hq, sends {1}; over 25 digits or with # in it: 484",
         "anything else  404 Not Found",
@@ -48,6 +49,36 @@ def test_the_plain_report_says_what_a_link_hides_and_what_not(loaded: Loaded) ->
     ):
         assert part in report
     assert report.endswith("siax.yaml: OK, with 1 warning\n")
+
+
+def test_the_report_tells_of_dropped_keys_and_of_the_tail(tmp_path: Path) -> None:
+    path = tmp_path / "siax.yaml"
+    path.write_text(
+        TEXT.replace("username: branch-7,", "username: a, in_call_digits: off, tail: on,", 1)
+    )
+    report = plain_report(load_configuration(path, {"HQ": STRONG, "WEAK": "hunter2"}))
+    assert report.count("pressed in the call are dropped") == 1
+    assert report.count("up to 2 s longer, at random") == 1
+
+
+def test_the_report_tells_that_the_caller_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "siax.yaml"
+    path.write_text(TEXT.replace("username: branch-7,", "username: a, caller_id: {send: true},", 1))
+    report = plain_report(load_configuration(path, {"HQ": STRONG, "WEAK": "hunter2"}))
+    for part in (
+        "within the same frames, as *{caller}*{called}#",
+        "in 44 frames, one each 60 ms",
+        "the same for every number of up to 41 digits with its caller",
+        "sends {1} and the caller; over 41 digits together or with # in it: 484",
+    ):
+        assert report.count(part) == 1
+
+
+def test_the_report_says_how_often_a_key_changes_within_a_call(tmp_path: Path) -> None:
+    path = tmp_path / "siax.yaml"
+    path.write_text(TEXT.replace("secret: {env: HQ}", "secret: {env: HQ}, rekey_s: 600"))
+    report = plain_report(load_configuration(path, {"HQ": STRONG, "WEAK": "hunter2"}))
+    assert report.count("another one, at random, each 600 s of a call") == 1
 
 
 def test_no_report_shows_a_secret(loaded: Loaded) -> None:

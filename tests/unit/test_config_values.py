@@ -59,8 +59,9 @@ def test_what_is_no_peer(text: object) -> None:
     assert "host:port" in complaint(values.Peer, text)
 
 
-def test_peers_that_register_come_later() -> None:
-    assert "not supported by this version" in complaint(values.Peer, "dynamic")
+def test_a_peer_may_register_here() -> None:
+    assert read(values.Peer, "dynamic") == "dynamic"
+    assert "or dynamic, for a peer that registers here" in complaint(values.Peer, "dynamic:x")
 
 
 def test_bind_takes_addresses_only() -> None:
@@ -75,6 +76,7 @@ def test_bind_takes_addresses_only() -> None:
         ("udp://0.0.0.0:5060", ListenUrl("udp", "0.0.0.0", 5060)),
         ("tcp://[::]:5070", ListenUrl("tcp", "::", 5070)),
         ("udp://127.0.0.1", ListenUrl("udp", "127.0.0.1", 5060)),
+        ("tls://127.0.0.1", ListenUrl("tls", "127.0.0.1", 5061)),
     ],
 )
 def test_listen_urls(text: str, url: ListenUrl) -> None:
@@ -84,10 +86,10 @@ def test_listen_urls(text: str, url: ListenUrl) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("tls://0.0.0.0:5061", "certificates"),
-        ("0.0.0.0:5060", "udp://ADDRESS:PORT"),
-        ("http://0.0.0.0", "udp://ADDRESS:PORT"),
-        ("udp://", "udp://ADDRESS:PORT"),
+        ("wss://0.0.0.0:5061", "tls://ADDRESS:PORT"),
+        ("0.0.0.0:5060", "tls://ADDRESS:PORT"),
+        ("http://0.0.0.0", "tls://ADDRESS:PORT"),
+        ("udp://", "tls://ADDRESS:PORT"),
         ("udp://phones:5060", "not a name"),
     ],
 )
@@ -136,6 +138,15 @@ def test_flags(text: str, *, flag: bool) -> None:
     assert read(values.Flag, text) is flag
 
 
+def test_where_metrics_are_answered() -> None:
+    assert read(values.MetricsAddress, "127.0.0.1") == HostPort("127.0.0.1", 9464)
+    assert read(values.MetricsAddress, "[::1]:80") == HostPort("::1", 80)
+    for text in ("localhost:9464", "127.0.0.1:0", "", None, 9464):
+        assert complaint(values.MetricsAddress, text) == (
+            "expected an IP address and a port to listen on, like 127.0.0.1:9464"
+        )
+
+
 def test_flags_are_words_not_numbers() -> None:
     texts: tuple[object, ...] = ("1", "", None, "maybe", [])
     for text in texts:
@@ -167,3 +178,16 @@ def test_values_read_as_in_the_file() -> None:
     assert str(HostPort("2001:db8::1", 4569)) == "[2001:db8::1]:4569"
     assert str(ListenUrl("udp", "::", 5060)) == "udp://[::]:5060"
     assert str(PortRange(1, 2)) == "1-2"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("5", 5), ("60", 60), ("0.5e2", 50), ("off", None), ("No", None)]
+)
+def test_seconds_or_off(text: str, value: float | None) -> None:
+    assert read(Annotated[float | None, values.seconds_or_off(5, 100)], text) == value
+
+
+@pytest.mark.parametrize("text", ["4.9", "101", "0", "on", "nan", "", None, [5]])
+def test_what_is_neither_seconds_nor_off(text: object) -> None:
+    kind = Annotated[float | None, values.seconds_or_off(5, 100)]
+    assert complaint(kind, text) == "expected seconds from 5 to 100, or off"

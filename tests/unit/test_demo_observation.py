@@ -6,9 +6,9 @@ from typing import Final
 
 import pytest
 
+from bridge.audit.wire import Kind
 from bridge.demo.eavesdropper import Datagram, Way
 from bridge.demo.observation import Observation, observe
-from bridge.demo.wire import Kind
 from bridge.iax2.cipher import Sealer
 from bridge.iax2.constants import Format, FrameType, IaxSubclass
 from bridge.iax2.frames import FullFrame, MiniFrame

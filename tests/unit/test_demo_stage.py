@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bridge.config import HostPort
 from bridge.demo import stage
 from bridge.demo.stage import (
     EXAMPLE,
@@ -28,7 +29,7 @@ def test_a_stage(tmp_path: Path) -> None:
     assert written["dialplan"] == shipped["dialplan"]
     for key in ("username", "extension", "codecs", "dialing", "auth", "answer"):
         assert written["links"]["hq"][key] == shipped["links"]["hq"][key]
-    assert found.link.peer.port == PEER[1]
+    assert found.link.peer == HostPort(*PEER)
     assert {url.host for url in found.configuration.sip.listen} == {HOST}
     assert found.configuration.iax.bind.host == HOST
 

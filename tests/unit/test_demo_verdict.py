@@ -5,11 +5,11 @@ from typing import Any, Final, cast
 
 import pytest
 
+from bridge.audit.wire import Kind, Reading
 from bridge.demo.audio import Heard, Passage
 from bridge.demo.eavesdropper import Datagram, Way
 from bridge.demo.observation import Observation, Observed, Steps
 from bridge.demo.verdict import Ended, Evidence, Received, judge
-from bridge.demo.wire import Kind, Reading
 from bridge.dialing.envelope import Envelope
 from bridge.iax2 import Cause
 from bridge.iax2.constants import ElementType

@@ -12,8 +12,10 @@ from bridge.dialing.envelope import (
     Control,
     Digit,
     Envelope,
+    HangUp,
     Signal,
     SignalSlots,
+    draw_tail_slots,
 )
 
 ENVELOPE = Envelope(slots=26, slot_ms=60, start_ms=(200, 600), terminator="#")
@@ -23,7 +25,7 @@ TIMINGS = st.lists(st.floats(0, 3), max_size=80)
 
 
 def slots_for(digits: str, start_delay_s: float = 0.3) -> SignalSlots:
-    return SignalSlots(ENVELOPE, digits, ANSWERED_AT, start_delay_s)
+    return SignalSlots(ENVELOPE, digits, ANSWERED_AT + start_delay_s)
 
 
 def on_time(slots: SignalSlots, count: int) -> list[tuple[float, Signal]]:
@@ -48,21 +50,18 @@ def text_of(taken: list[tuple[float, Signal]]) -> str:
 
 
 def test_digits_first_noise_after_terminator_last() -> None:
-    schedule = ENVELOPE.schedule("5551234", 0.25)
-    assert [slot.digit for slot in schedule] == [*"5551234", *[None] * 18, "#"]
-    assert schedule[0].at_s == 0.25
-    assert schedule[-1].at_s == pytest.approx(0.25 + 25 * 0.06)
+    assert ENVELOPE.schedule("5551234") == [*"5551234", *[None] * 18, "#"]
 
 
-@pytest.mark.parametrize("digits", ["", "1" * 25])
+@pytest.mark.parametrize("digits", ["", "1" * 24, "1" * 25])
 def test_the_empty_and_the_longest_number_fill_the_same_slots(digits: str) -> None:
-    assert len(ENVELOPE.schedule(digits, 0.2)) == 26
+    assert len(ENVELOPE.schedule(digits)) == 26
 
 
 @pytest.mark.parametrize("digits", ["1" * 26, "x", "12 3"])
 def test_what_the_plan_refuses_is_never_scheduled(digits: str) -> None:
     with pytest.raises(ValueError, match="dial plan") as caught:
-        ENVELOPE.schedule(digits, 0.2)
+        ENVELOPE.schedule(digits)
     assert digits not in str(caught.value)
 
 
@@ -99,31 +98,58 @@ def test_no_stall_loses_a_digit_or_its_order(digits: str, latenesses_s: list[flo
 
 
 @given(NUMBERS, TIMINGS, st.integers(0, 30))
-def test_giving_up_shows_as_nothing(digits: str, latenesses_s: list[float], after: int) -> None:
-    stays, gives_up = slots_for(digits), slots_for(digits)
+def test_leaving_shows_as_nothing(digits: str, latenesses_s: list[float], after: int) -> None:
+    stays, leaves = slots_for(digits), slots_for(digits)
     times = late(stays, latenesses_s)
-    times_before = late(gives_up, latenesses_s[:after])
-    gives_up.abandon()
-    assert times_before + late(gives_up, latenesses_s[after:]) == times
+    times_before = late(leaves, latenesses_s[:after])
+    leaves.leave(len(latenesses_s))
+    assert times_before + late(leaves, latenesses_s[after:]) == times
 
 
-@given(NUMBERS, st.integers(0, 25))
-def test_who_gives_up_sends_no_more_digits_and_no_terminator(digits: str, after: int) -> None:
+@given(NUMBERS, st.integers(0, 25), st.integers(0, 3))
+def test_who_leaves_in_the_burst_sends_no_more_digits_and_no_terminator(
+    digits: str, after: int, tail_slots: int
+) -> None:
     slots = slots_for(digits)
     before = text_of(on_time(slots, after))
-    slots.abandon()
-    assert slots.abandoned
+    slots.leave(tail_slots)
     assert not slots.dialing_over
     assert text_of(on_time(slots, 26 - after)) == "-" * (26 - after)
     assert slots.dialing_over
     assert before == digits[:after] + "-" * (after - len(digits))
+    *tail, (hung_up_at, last) = on_time(slots, tail_slots + 1)
+    assert {signal for _, signal in tail} <= {Cng()}
+    assert last == HangUp()
+    last_of_burst_at = ANSWERED_AT + 0.3 + 25 * 0.06
+    assert hung_up_at - last_of_burst_at == pytest.approx((tail_slots + 1) * IN_CALL_SLOT_S)
 
 
-def test_giving_up_after_the_dialing_has_no_effect() -> None:
+@pytest.mark.parametrize("tail_slots", [0, 3])
+def test_who_leaves_in_the_call_sends_nothing_that_waited(tail_slots: int) -> None:
+    slots = slots_for("1")
+    on_time(slots, 30)
+    slots.offer_digit("5")
+    slots.leave(tail_slots)
+    assert not slots.offer_digit("6")
+    assert slots.dropped == 1
+    signals = [signal for _, signal in on_time(slots, tail_slots + 1)]
+    assert signals == [Cng()] * tail_slots + [HangUp()]
+
+
+def test_leaving_twice_puts_off_nothing() -> None:
     slots = slots_for("1")
     on_time(slots, 26)
-    slots.abandon()
-    assert not slots.abandoned
+    slots.leave()
+    slots.leave(3)
+    assert on_time(slots, 1)[0][1] == HangUp()
+
+
+def test_all_lengths_of_the_tail_are_drawn_alike() -> None:
+    uniform = secrets.SystemRandom().uniform
+    drawn = [draw_tail_slots(uniform) for _ in range(4000)]
+    assert set(drawn) == {0, 1, 2, 3}
+    assert all(abs(drawn.count(each) - 1000) < 200 for each in set(drawn))
+    assert draw_tail_slots(lambda _low, high: high) == 3
 
 
 def test_a_slow_clock_runs_on_from_the_terminator() -> None:
@@ -206,4 +232,3 @@ def test_never_two_together_and_always_on_the_grid(digits: str, latenesses_s: li
 
 def test_no_digit_in_a_repr() -> None:
     assert "5" not in repr(Digit("5"))
-    assert "digit" not in repr(ENVELOPE.schedule("5", 0.2)[0])

@@ -8,7 +8,7 @@ import pytest
 from bridge.iax2.cipher import Opener
 from bridge.iax2.constants import FrameType
 from bridge.iax2.frames import FullFrame
-from bridge.iax2.keys import ReceiveKeys, open_full_untrusted
+from bridge.iax2.keys import KeyOrigin, KeyUse, ReceiveKeys, open_full_untrusted
 from tests.vectors.reference import reference_encrypt
 
 OLD, NEW, NEWER, FOREIGN = (bytes([number]) * 16 for number in (1, 2, 3, 4))
@@ -27,50 +27,77 @@ def judge(frame: FullFrame) -> bool:
 
 
 def test_one_key() -> None:
-    keys = ReceiveKeys(Opener(OLD))
-    assert keys.open(sealed(OLD), judge) == FRAME
-    assert keys.open(sealed(NEW), judge) is None
-    assert keys.open(sealed(OLD), judge) == FRAME
+    keys = ReceiveKeys(Opener(OLD), 1.0)
+    assert keys.open(sealed(OLD), judge, 2.0) == FRAME
+    assert keys.open(sealed(NEW), judge, 2.0) is None
+    assert keys.open(sealed(OLD), judge, 2.0) == FRAME
 
 
 def test_an_announced_key_is_current_once_a_frame_proves_it() -> None:
-    keys = ReceiveKeys(Opener(OLD))
+    keys = ReceiveKeys(Opener(OLD), 1.0)
     old = keys.current
     keys.announce(NEW)
-    assert keys.open(sealed(OLD), judge) == FRAME
-    assert keys.open(sealed(FOREIGN), judge) is None
+    assert keys.open(sealed(OLD), judge, 2.0) == FRAME
+    assert keys.open(sealed(FOREIGN), judge, 2.0) is None
     assert keys.current is old
-    assert keys.open(sealed(NEW), judge) == FRAME
+    assert keys.open(sealed(NEW), judge, 2.0) == FRAME
     assert keys.current is not old
 
 
 def test_frames_under_the_key_before_are_still_read() -> None:
-    keys = ReceiveKeys(Opener(OLD))
+    keys = ReceiveKeys(Opener(OLD), 1.0)
     keys.announce(NEW)
-    keys.open(sealed(NEW), judge)
+    keys.open(sealed(NEW), judge, 2.0)
     current = keys.current
     for _ in range(3):
-        assert keys.open(sealed(OLD), judge) == FRAME
-        assert keys.open(sealed(NEW), judge) == FRAME
+        assert keys.open(sealed(OLD), judge, 2.0) == FRAME
+        assert keys.open(sealed(NEW), judge, 2.0) == FRAME
     assert keys.current is current
 
 
 def test_the_key_before_the_last_is_gone() -> None:
-    keys = ReceiveKeys(Opener(OLD))
+    keys = ReceiveKeys(Opener(OLD), 1.0)
     for key in (NEW, NEWER):
         keys.announce(key)
-        assert keys.open(sealed(key), judge) == FRAME
-    assert keys.open(sealed(NEW), judge) == FRAME
-    assert keys.open(sealed(OLD), judge) is None
+        assert keys.open(sealed(key), judge, 2.0) == FRAME
+    assert keys.open(sealed(NEW), judge, 2.0) == FRAME
+    assert keys.open(sealed(OLD), judge, 2.0) is None
 
 
-def test_a_key_that_was_never_used_gives_way_to_the_next() -> None:
-    keys = ReceiveKeys(Opener(OLD))
+def test_of_two_announced_keys_the_peer_may_have_used_both() -> None:
+    keys = ReceiveKeys(Opener(OLD), 1.0)
     keys.announce(NEW)
     keys.announce(NEWER)
-    assert keys.open(sealed(NEW), judge) is None
-    assert keys.open(sealed(NEWER), judge) == FRAME
-    assert keys.open(sealed(OLD), judge) == FRAME
+    for key in (NEW, OLD, NEWER, NEW, NEWER):
+        assert keys.open(sealed(key), judge, 2.0) == FRAME
+
+
+def test_one_that_was_passed_over_is_still_read() -> None:
+    keys = ReceiveKeys(Opener(OLD), 1.0)
+    keys.announce(NEW)
+    keys.announce(NEWER)
+    for key in (NEWER, NEW, OLD, NEWER):
+        assert keys.open(sealed(key), judge, 2.0) == FRAME
+
+
+def test_no_more_than_two_are_kept_that_no_frame_proved() -> None:
+    keys = ReceiveKeys(Opener(OLD), 1.0)
+    for key in (NEW, NEWER, FOREIGN):
+        keys.announce(key)
+    assert len(keys.announced) == 2
+    assert keys.open(sealed(NEW), judge, 2.0) is None
+    for key in (NEWER, FOREIGN):
+        assert keys.open(sealed(key), judge, 2.0) == FRAME
+
+
+def test_whence_the_current_key_is_and_since_when() -> None:
+    keys = ReceiveKeys(Opener(OLD), 1.0)
+    keys.announce(NEW)
+    keys.open(sealed(OLD), judge, 2.0)
+    assert keys.use == KeyUse(KeyOrigin.HANDSHAKE, 1.0)
+    keys.open(sealed(NEW), judge, 3.0)
+    keys.open(sealed(NEW), judge, 4.0)
+    assert keys.use == KeyUse(KeyOrigin.PEER, 3.0)
 
 
 @pytest.mark.parametrize(

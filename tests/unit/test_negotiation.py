@@ -23,6 +23,9 @@ def offer(formats: str = "0 8 101", direction: str = "sendrecv") -> AudioDescrip
         ((Format.ALAW,), ("PCMA", "PCMU")),
         ((Format.ALAW, Format.ULAW), ("PCMA", "PCMU")),
         ((Format.ALAW, Format.ULAW, Format.ALAW), ("PCMA", "PCMU")),
+        ((Format.G722, Format.ALAW), ("G722", "PCMA", "PCMU")),
+        ((Format.G722,), ("G722",)),
+        ((Format.ILBC, Format.GSM, Format.G729), ("ILBC", "GSM", "G729")),
         ((), ()),
     ],
 )

@@ -311,3 +311,12 @@ class TestPhaseClock:
         for _ in range(BATCH_CALLS):
             clock.join(4, 0.0)
         assert clock.choose(0.0026) == 3
+
+
+@pytest.mark.parametrize("phase", range(PHASES))
+def test_slot_from_is_the_first_slot_that_does_not_begin_earlier(phase: int) -> None:
+    clock = PhaseClock()
+    for when in (1000.0, 1000.0004, 1000.0199, 1000.0025):
+        begins_at = clock.slot_from(phase, when)
+        assert when <= begins_at < when + 0.02
+        assert clock.slot_begun(phase, begins_at) == clock.slot_begun(phase, begins_at - 0.001) + 1

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.dialing.caller import CallerFormat
 from bridge.dialing.plan import (
     CALLED_CHARACTERS_MAX,
     DTMF_DIGITS,
@@ -22,9 +23,9 @@ from bridge.dialing.plan import (
 LIMITS = DigitLimits(digits_max=25, terminator="#")
 
 
-def route(match: str, dial: str = "{1}", link: str = "hq", from_link: str | None = None) -> Route:
+def route(match: str, dial: str = "{1}", link: str = "hq") -> Route:
     expression = re.compile(match, re.ASCII)
-    return Route(expression, link, DialTemplate.parse(dial, expression), from_link)
+    return Route(expression, link, DialTemplate.parse(dial, expression))
 
 
 def plan(*routes: Route) -> DialPlan:
@@ -44,6 +45,22 @@ def test_no_route_is_none() -> None:
     assert NINE.resolve("front-desk") is None
 
 
+def test_the_caller_goes_with_the_number_where_the_link_sends_it() -> None:
+    limits = DigitLimits(12, "#", CallerFormat.parse("*{caller}*{called}#", "#"))
+    sends = DialPlan([route(r"^9(.+)$")], {"hq": limits})
+    assert sends.resolve("9112", caller="+49-30") == Destination("hq", "*4930*112")
+    assert sends.resolve("9112", caller="anonymous") == Destination("hq", "**112")
+    assert sends.resolve("9112", caller="1234567") == Destination("hq", "*1234567*112")
+    assert NINE.resolve("9112", caller="4930") == Destination("hq", "112")
+    with pytest.raises(DialError) as caught:
+        sends.resolve("9112", caller="12345678")
+    assert caught.value.kind is DialErrorKind.DOES_NOT_FIT
+    assert "12345678" not in str(caught.value)
+    with pytest.raises(DialError) as caught:
+        sends.resolve("91#2", caller="1")
+    assert caught.value.kind is DialErrorKind.CONTAINS_TERMINATOR
+
+
 def test_the_first_matching_route_is_taken() -> None:
     both = plan(route("1(.*)", link="north"), route("(.*)", link="hq"))
     assert both.resolve("12") == Destination("north", "2")
@@ -53,13 +70,6 @@ def test_the_first_matching_route_is_taken() -> None:
 def test_an_expression_must_match_the_whole_number() -> None:
     assert plan(route("9(11)")).resolve("9112") is None
     assert plan(route("9(11)")).resolve("0911") is None
-
-
-def test_calls_from_a_link_have_routes_of_their_own() -> None:
-    two_ways = plan(route("(.*)", from_link="north"), route("(.*)", link="south"))
-    assert two_ways.resolve("12") == Destination("south", "12")
-    assert two_ways.resolve("12", from_link="north") == Destination("hq", "12")
-    assert two_ways.resolve("12", from_link="south") is None
 
 
 @pytest.mark.parametrize(

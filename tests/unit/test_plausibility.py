@@ -41,8 +41,8 @@ def having_sent(*timestamps_ms: int) -> ReliableSequence:
         *((FrameType.IAX, subclass) for subclass in IaxSubclass),
         *((FrameType.VOICE, media_format) for media_format in Format),
         *((FrameType.CONTROL, subclass) for subclass in ControlSubclass),
-        *((FrameType.DTMF_END, ord(digit)) for digit in DTMF_DIGITS),
-        *((FrameType.DTMF_BEGIN, ord(digit)) for digit in DTMF_DIGITS),
+        *((FrameType.DTMF_END, ord(digit)) for digit in sorted(DTMF_DIGITS)),
+        *((FrameType.DTMF_BEGIN, ord(digit)) for digit in sorted(DTMF_DIGITS)),
         (FrameType.CNG, 0),
         (FrameType.TEXT, 0),
         (FrameType.NULL, 0),
@@ -53,6 +53,20 @@ def test_what_peers_send_is_known(frame_type: int, subclass: int) -> None:
     assert is_known(replace(FRAME, frame_type=frame_type, subclass=subclass))
 
 
+@pytest.mark.parametrize("subclass", [31, 41, 127])
+def test_a_command_that_we_do_not_know_is_believed_in_its_turn_alone(subclass: int) -> None:
+    assert not is_known(iax(subclass))
+    assert believed(iax(subclass))
+    for oseqno in (1, 2, 255):
+        assert not believed(replace(iax(subclass), oseqno=oseqno))
+    assert not believed(iax(subclass, PEER_TIME_MS - 10_001))
+
+
+@pytest.mark.parametrize("subclass", [0, 128, 1 << 20, -1])
+def test_what_can_be_no_command_is_not_believed(subclass: int) -> None:
+    assert not believed(iax(subclass))
+
+
 @pytest.mark.parametrize(
     ("frame_type", "subclass"),
     [
@@ -61,8 +75,6 @@ def test_what_peers_send_is_known(frame_type: int, subclass: int) -> None:
         (13, 0),
         (255, 0),
         (FrameType.IAX, 0),
-        (FrameType.IAX, 31),
-        (FrameType.IAX, 41),
         (FrameType.IAX, -1),
         (FrameType.VOICE, 3),
         (FrameType.VOICE, 1 << 20),

@@ -72,10 +72,10 @@ class TestSurvival:
         receive = media.receive
         errors = [ConnectionRefusedError(errno.ECONNREFUSED, "ICMP")]
 
-        def fail_once(octets: int, flags: int = 0) -> tuple[bytes, Any]:
+        def fail_once(octets: int) -> tuple[bytes, Any]:
             if errors:
                 raise errors.pop()
-            return receive(octets, flags)
+            return receive(octets)
 
         media.receive = fail_once
         phone.send(media, 1, speech(1))

@@ -152,3 +152,38 @@ def test_nobody_ever_gets_more_than_burst_and_rate(arrivals: list[tuple[int, flo
     assert passed.total() <= 20 + 20 * now_s + 1e-6
     assert counters.admitted == passed.total()
     assert counters.admitted + counters.droppedBySource + counters.droppedByTotal == len(arrivals)
+
+
+def test_strangers_do_not_lock_out_whom_we_trust() -> None:
+    buckets = limiter(per_source=5, total=10)
+    assert buckets.trust(A_PHONE)
+    for number in range(100):
+        buckets.admit(f"192.0.2.{number}", 0)
+    assert admitted(buckets, A_PHONE, 100) == 5
+    assert not buckets.admit(ANOTHER_PHONE, 0)
+    buckets.distrust(A_PHONE)
+    assert admitted(buckets, A_PHONE, 100, now_s=0.01) == 0
+
+
+def test_trust_is_bounded() -> None:
+    limits = pj.RequestLimits()
+    limits.maxTrusted = 2
+    buckets = pj.RequestLimiter(limits)
+    assert [buckets.trust(f"192.0.2.{number}") for number in (1, 2, 3, 2)] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert buckets.counters().trusted == 2
+    buckets.distrust("192.0.2.1")
+    assert buckets.trust("192.0.2.3")
+
+
+@pytest.mark.parametrize("address", ["", "phone", "192.0.2.1/24"])
+def test_only_an_address_can_be_trusted(address: str) -> None:
+    buckets = pj.RequestLimiter()
+    with pytest.raises(pj.Error):
+        buckets.trust(address)
+    with pytest.raises(pj.Error):
+        buckets.distrust(address)

@@ -161,6 +161,25 @@ def test_dynamic_numbers_are_the_offers() -> None:
     assert found == PayloadType(121, "PCMU", 8000)
 
 
+@pytest.mark.parametrize(
+    ("fmtp", "common"),
+    [
+        ("mode=20", True),
+        ("mode = 20", True),
+        ("x=1;mode=20", True),
+        ("mode=30", False),
+        ("mode=200", False),
+        ("nomode=20", False),
+        ("", False),
+    ],
+)
+def test_ilbc_counts_in_frames_of_20_ms_alone(fmtp: str, *, common: bool) -> None:
+    audio = "m=audio 4000 RTP/AVP 97\r\na=rtpmap:97 iLBC/8000\r\n"
+    line = f"a=fmtp:97 {fmtp}\r\n" if fmtp else ""
+    found = common_payload_type(parse_sdp_untrusted(SESSION + audio + line), ("ILBC",))
+    assert (found is not None) is common
+
+
 def check_only_sdp_error(text: str) -> None:
     try:
         remote = parse_sdp_untrusted(text)

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.sip.messages import host_port, q850_cause, request_user, sdp_body, user_part
+from bridge.sip.messages import (
+    host_port,
+    q850_cause,
+    request_user,
+    sdp_body,
+    uri_place,
+    uri_transport,
+    user_part,
+)
 
 
 @pytest.mark.parametrize(
@@ -73,3 +81,32 @@ def test_any_text(text: str) -> None:
     q850_cause(text)
     cause = q850_cause(f"BYE x SIP/2.0\r\nReason: Q.850;{text}\r\n\r\n")
     assert cause is None or 0 <= cause <= 127
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [
+        ("sip:201@192.0.2.30", ("192.0.2.30", 5060)),
+        ("sip:201@192.0.2.30:5070;transport=tcp", ("192.0.2.30", 5070)),
+        ("sips:a%40b@[2001:db8::1]:5061?x=y", ("2001:db8::1", 5061)),
+        ("SIP:192.0.2.30", ("192.0.2.30", 5060)),
+        ("tel:201", ("", 0)),
+        ("sip:201@", ("", 0)),
+        ("sip:201@[2001:db8::1", ("", 0)),
+        ("", ("", 0)),
+    ],
+)
+def test_where_a_uri_leads(uri: str, place: tuple[str, int]) -> None:
+    assert uri_place(uri) == place
+
+
+@pytest.mark.parametrize(
+    ("uri", "transport"),
+    [
+        ("sip:201@192.0.2.30", "udp"),
+        ("sip:201@192.0.2.30:5070;transport=TCP", "tcp"),
+        ("sips:201@192.0.2.30;transport=tcp", "tls"),
+    ],
+)
+def test_the_transport_of_a_uri(uri: str, transport: str) -> None:
+    assert uri_transport(uri) == transport

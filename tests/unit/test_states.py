@@ -23,31 +23,13 @@ from bridge.iax2.constants import ElementType, Encryption, FrameType, IaxSubclas
 from bridge.iax2.elements import ElementValue, InformationElements
 from bridge.iax2.frames import FullFrame
 from bridge.iax2.states import HANDSHAKE, TRANSITIONS, Input, State
+from tests.lab.call_states import CALLEE, CALLER
 from tests.lab.iax2_pair import SECRET, START, USERNAME, call_profile
 from tests.lab.iax2_peer import PEER, PEER_CALL_NUMBER, VOICE, Peer
 from tests.lab.iax2_phases import callee_in, caller_in, new_elements, prove
 
-CALLER_STATES = (
-    State.INITIAL,
-    State.NEW_SENT,
-    State.AUTHREP_SENT,
-    State.LINKED,
-    State.UP,
-    State.HANGUP_SENT,
-    State.ENDED,
-)
-CALLEE_STATES = (
-    State.INITIAL,
-    State.AUTHREQ_SENT,
-    State.AUTHENTICATED,
-    State.LINKED,
-    State.UP,
-    State.HANGUP_SENT,
-    State.ENDED,
-)
-LEGS = [("caller", state) for state in CALLER_STATES] + [
-    ("callee", state) for state in CALLEE_STATES
-]
+EARLY = (State.NEW_SENT, State.GIVEN_UP)
+LEGS = [("caller", state) for state in CALLER] + [("callee", state) for state in CALLEE]
 
 NEW = FullFrame(PEER_CALL_NUMBER, 0, 0, 0, 0, FrameType.IAX, IaxSubclass.NEW)
 Elements = tuple[tuple[int, ElementValue], ...]
@@ -132,7 +114,7 @@ def _initial(role: str) -> tuple[Peer, Call]:
     peer = Peer(endpoint, other_call_number=5)
     if role == "caller":
         return peer, CallerCall(endpoint, 5, PEER, call_profile())
-    return peer, CalleeCall(endpoint, 5, PEER, User(USERNAME, (SECRET,)))
+    return peer, CalleeCall(endpoint, 5, PEER, User(USERNAME, (SECRET,)), 1)
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(State, Input)))
@@ -200,11 +182,11 @@ def test_hanging_up_ends_what_is_live_and_nothing_else(role: str, state: State) 
     live = (state, Input.HANG_UP) in TRANSITIONS
     call.hang_up(peer.now)
     # Before the peer's call number is known there is nobody to tell.
-    expected = State.ENDED if state is State.NEW_SENT else State.HANGUP_SENT
+    expected = State.GIVEN_UP if state is State.NEW_SENT else State.HANGUP_SENT
     assert call.state is (expected if live else state)
 
 
-@pytest.mark.parametrize(("role", "state"), LEGS[1:7] + LEGS[8:])
+@pytest.mark.parametrize(("role", "state"), LEGS[1:8] + LEGS[9:])
 def test_only_a_hangup_is_over_with_its_acknowledgement(role: str, state: State) -> None:
     peer, call = leg(role, state)
     sequence = call._channel.sequence
@@ -215,16 +197,14 @@ def test_only_a_hangup_is_over_with_its_acknowledgement(role: str, state: State)
     assert call.state is (State.ENDED if allowed else state)
 
 
-@pytest.mark.parametrize(("role", "state"), LEGS[1:7] + LEGS[8:])
+@pytest.mark.parametrize(("role", "state"), LEGS[1:8] + LEGS[9:])
 def test_a_peer_that_falls_silent_is_given_up(role: str, state: State) -> None:
-    """Only a call that waits for the application's decision may wait for ever."""
     peer, call = leg(role, state)
     peer.acknowledges = False
     peer.elapse(60)
-    waits = state is State.AUTHENTICATED
-    assert call.state is (state if waits else State.ENDED)
-    assert peer.endpoint.live_calls == waits
-    assert len(peer.told(CallEnded)) == (not waits)
+    assert call.state is (State.GIVEN_UP if state in EARLY else State.ENDED)
+    assert peer.endpoint.live_calls == 0
+    assert len(peer.told(CallEnded)) == 1
 
 
 def test_each_pair_of_the_table_can_be_reached() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from bridge.iax2 import CallAnswered, Cause, ControlSubclass, EndReason
+from bridge.iax2 import Call, CallAnswered, Cause, ControlSubclass, EndReason
 from tests.lab.bridged_calls import DELAY_S, FAR, NUMBER, Stage, with_profile
 from tests.lab.bridged_phone import FOREIGN_OFFER, FakeMedia, Phone
 
@@ -172,6 +172,18 @@ class TestErrors:
         assert phone.got[-1] == ("BYE" if seconds == 3.0 else 500)
         stage.assert_nothing_left()
 
+    def test_what_breaks_while_leaving_ends_the_call_at_once(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stage.dialing()
+        (call,) = stage.bridged.calls
+        breaks(monkeypatch, call, "send_cng")
+        stage.switchboard.shut_down()
+        assert stage.switchboard.live_calls == 1
+        stage.run(0.1)
+        assert not stage.switchboard.live_calls
+        stage.assert_nothing_left()
+
     def test_media_of_no_call_fails(self, stage: Stage) -> None:
         phone = stage.talking()
         media = stage.bridged.media
@@ -186,7 +198,8 @@ class TestErrors:
         stage.assert_nothing_left()
 
 
-def test_shut_down_ends_calls_in_all_phases(stage: Stage) -> None:
+@pytest.mark.parametrize("waited_s", [0.5, 3.0])
+def test_shut_down_ends_calls_in_all_phases(stage: Stage, waited_s: float) -> None:
     talking = stage.talking()
     dialing = stage.dial()
     stage.run(0.7)
@@ -194,8 +207,11 @@ def test_shut_down_ends_calls_in_all_phases(stage: Stage) -> None:
     stage.run(0.01)
     stage.switchboard.shut_down()
     assert (talking.got[-1], dialing.got[-1], calling.got[-1]) == ("BYE", 503, 503)
+    assert stage.switchboard.live_calls == 1
+    stage.run(waited_s)
+    stage.switchboard.cut_short()
     assert not stage.switchboard.live_calls
-    stage.run(1.0)
+    stage.run(0.1)
     assert not stage.near.live_calls
     stage.assert_nothing_left()
 
@@ -222,16 +238,18 @@ def test_logs_tell_the_story_without_number_caller_or_secret(
 def test_log_tells_how_the_audio_was(stage: Stage, logs: list[MutableMapping[str, Any]]) -> None:
     phone = stage.talking()
     stage.media[0].buffer.late = 3
+    stage.media[0].on_digit("x")
     phone.bye()
     (over,) = [entry for entry in logs if entry["event"] == "call over"]
     assert (over["voice_sent"], over["voice_received"], over["voice_dropped"]) == (1, 0, 0)
+    assert over["digits_dropped"] == 1
     assert (over["buffer_late"], over["buffer_overruns"], over["buffer_slips"]) == (3, 0, 0)
 
 
-def breaks(monkeypatch: pytest.MonkeyPatch, media: FakeMedia, method: str) -> None:
-    """Let a method of a call's media raise."""
+def breaks(monkeypatch: pytest.MonkeyPatch, what: FakeMedia | Call, method: str) -> None:
+    """Let a method of a call or its media raise."""
 
     def broken(*_arguments: object, **_named: object) -> None:
         raise RuntimeError("media broke")
 
-    monkeypatch.setattr(media, method, broken)
+    monkeypatch.setattr(what, method, broken)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.demo.wire import Kind, Reading, read_datagram
+from bridge.audit.wire import Kind, Reading, read_datagram
 from bridge.iax2.cipher import Sealer
 from bridge.iax2.constants import (
     Cause,

@@ -1,0 +1,103 @@
+"""The lag watch in virtual time: a stall is a clock that jumps while the loop does not run."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+from structlog.testing import capture_logs
+
+from bridge.net.lag_watch import CALM_S, LAG_MAX_S, LOOK_S, LagWatch
+
+BEGAN = "overload: new calls get 503"
+ENDED = "overload is over"
+
+
+@pytest.fixture
+def clock(autojump_clock: trio.testing.MockClock) -> trio.testing.MockClock:
+    return autojump_clock
+
+
+@asynccontextmanager
+async def running(busy: float = 1.0) -> AsyncIterator[LagWatch]:
+    watch = LagWatch(lambda: busy * trio.current_time())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch.run)
+        await trio.testing.wait_all_tasks_blocked()
+        yield watch
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_loop_in_time_is_not_overloaded(clock: trio.testing.MockClock) -> None:
+    assert clock.current_time() == 0
+    with capture_logs() as logs:
+        async with running() as watch:
+            for _ in range(20):
+                await trio.sleep(LOOK_S / 3)
+                assert not watch.is_overloaded()
+    assert logs == []
+
+
+@pytest.mark.parametrize(("late_s", "overloaded"), [(0.09, False), (0.11, True), (5.0, True)])
+async def test_late_twice_by_more_than_the_limit(
+    clock: trio.testing.MockClock, late_s: float, *, overloaded: bool
+) -> None:
+    """Whoever asks within the very pass that is late is told, too."""
+    async with running() as watch:
+        clock.jump(LOOK_S + late_s)
+        assert not watch.is_overloaded()
+        await trio.testing.wait_all_tasks_blocked()
+        clock.jump(LOOK_S + late_s)
+        assert watch.is_overloaded() is overloaded
+        await trio.testing.wait_all_tasks_blocked()
+        assert watch.is_overloaded() is overloaded
+
+
+async def test_late_once_is_no_overload(clock: trio.testing.MockClock) -> None:
+    async with running() as watch:
+        for _ in range(3):
+            clock.jump(LOOK_S + 5.0)
+            assert not watch.is_overloaded()
+            assert not watch.is_overloaded()
+            await trio.sleep(CALM_S + LOOK_S)
+            assert not watch.is_overloaded()
+
+
+@pytest.mark.parametrize(("busy", "overloaded"), [(0.0, False), (0.29, False), (0.31, True)])
+async def test_late_for_others_work_is_no_overload(
+    clock: trio.testing.MockClock, busy: float, *, overloaded: bool
+) -> None:
+    """A machine that gives us no core is not helped by refusing calls."""
+    async with running(busy) as watch:
+        for _ in range(3):
+            clock.jump(LOOK_S + 1)
+            await trio.testing.wait_all_tasks_blocked()
+        assert watch.is_overloaded() is overloaded
+
+
+async def test_over_when_it_has_been_in_time_for_a_while(clock: trio.testing.MockClock) -> None:
+    with capture_logs() as logs:
+        async with running() as watch:
+            clock.jump(LOOK_S + 2 * LAG_MAX_S)
+            await trio.testing.wait_all_tasks_blocked()
+            clock.jump(LOOK_S + 2 * LAG_MAX_S)
+            await trio.sleep(CALM_S - 0.01)
+            assert watch.is_overloaded()
+            await trio.sleep(0.02 + LOOK_S)
+            assert not watch.is_overloaded()
+    assert [entry["event"] for entry in logs] == [BEGAN, ENDED]
+
+
+async def test_a_long_overload_is_logged_once(clock: trio.testing.MockClock) -> None:
+    with capture_logs() as logs:
+        async with running() as watch:
+            for count in range(30):
+                clock.jump(LOOK_S + 2 * LAG_MAX_S)
+                assert watch.is_overloaded() is (count > 0)
+                await trio.testing.wait_all_tasks_blocked()
+    assert [entry["event"] for entry in logs] == [BEGAN]
+
+
+async def test_not_overloaded_before_it_runs() -> None:
+    assert not LagWatch().is_overloaded()

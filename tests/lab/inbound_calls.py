@@ -1,0 +1,373 @@
+"""Calls from a link to phones in virtual time: a peer's engine, the bridge's middle, and SIP legs.
+
+Real are both endpoints and the simulated network, the switchboard, the call and its SIP legs; a
+recording stands for the SIP stack below the legs and for the audio.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final, cast
+
+from bridge.bridging.inbound_call import InboundCall
+from bridge.bridging.inbound_services import InboundServices, MakeOffer
+from bridge.bridging.limits import CallGate, CallLimits
+from bridge.bridging.link import Acceptance, Link
+from bridge.bridging.phone_side import CallTimes, HoldSource, nothing_on_hold
+from bridge.bridging.reception import Reception
+from bridge.bridging.services import CallServices
+from bridge.bridging.switchboard import Switchboard
+from bridge.bridging.tones import tones_of
+from bridge.dialing.collector import CollectionLimits
+from bridge.dialing.delivery import DeliveryPlan, Phone, PhoneRoute
+from bridge.dialing.envelope import Envelope
+from bridge.dialing.plan import DialPlan, DialTemplate
+from bridge.errors import BridgeError
+from bridge.iax2 import (
+    Address,
+    Call,
+    CallAnswered,
+    CallEnded,
+    CallProfile,
+    Cause,
+    ChallengeMemory,
+    ControlReceived,
+    DigitReceived,
+    Endpoint,
+    EndReason,
+    Event,
+    Format,
+    User,
+    VoiceReceived,
+)
+from bridge.media.call_media import CallMedia
+from bridge.media.sources import Source
+from bridge.sip.admission import Headers
+from bridge.sip.leg import LegState, SipLeg
+from bridge.sip.sdes import Srtp
+from bridge.sip.sdp import LocalMedia, parse_sdp_untrusted
+from tests.lab.bridged_phone import OFFER, FakeMedia, Story
+from tests.simulation.network import Simulation, Weather
+
+BRIDGE: Final[Address] = ("192.0.2.2", 4569)
+PEER: Final[Address] = ("192.0.2.1", 4569)
+PEER_NAME: Final = "hq"
+SECRET: Final = b"a secret of the inbound tests"
+EXTENSION: Final = "enc"
+NUMBER: Final = "201"
+DELAY_S: Final = 0.02
+RING_S: Final = 30.0
+LIMITS: Final = CollectionLimits(terminator="#", digits_max=16, inter_digit_s=5, total_s=15)
+ENVELOPE: Final = Envelope(slots=26, slot_ms=60, start_ms=(200, 600), terminator="#")
+FORMATS: Final = (Format.ULAW, Format.ALAW)
+
+
+NO_LIMITS: Final = CallLimits()
+NO_PHONES_CALLS: Final = CallServices(
+    clock=cast("Any", None),
+    uniform=cast("Any", None),
+    place=cast("Any", None),
+    tone=cast("Any", None),
+    media_address=None,
+    times=CallTimes(60, 3600),
+    drain=cast("Any", None),
+)
+"""For a switchboard at which no phone's call arrives."""
+
+
+class CalledPhone:
+    """A phone that the bridge calls, and what stands below its leg.
+
+    Attributes:
+        uri: Whom the bridge called.
+        got: "INVITE", then "CANCEL" or "BYE", with the headers of the last one.
+        offered: The description of the INVITE.
+    """
+
+    def __init__(self, uri: str, local: LocalMedia, story: Story) -> None:
+        self.uri = uri
+        self.got: list[str] = ["INVITE"]
+        self.headers: Headers = ()
+        self._story = story
+        self.leg = SipLeg(
+            1,
+            self,
+            state=LegState.CALLING,
+            source=("192.0.2.10", 5060),
+            local_host="192.0.2.2",
+            local=local,
+        )
+        self.offered = self.leg.session_description(is_answer=False)
+        story.add("INVITE")
+
+    def respond(self, _status: int, _reason: str, _headers: Headers, _sdp: str) -> bool:
+        raise AssertionError("a leg of ours answers nothing")
+
+    def hang_up(self, headers: Headers) -> None:
+        """The bridge cancels or hangs up."""
+        what = "BYE" if self.leg.state is LegState.ENDING and self._is_answered else "CANCEL"
+        self.got.append(what)
+        self.headers = headers
+        self._story.add(what)
+        self.leg.disconnected(200 if what == "BYE" else 487, "", None)
+
+    _is_answered = False
+
+    def rings(self) -> None:
+        """180."""
+        self.leg.rings()
+
+    def sends_early_media(self, sdp: str = OFFER) -> None:
+        """183 with SDP."""
+        self.leg.agreed(parse_sdp_untrusted(sdp, self.leg.srtp))
+
+    def answers(self, sdp: str = OFFER) -> None:
+        """200, and the ACK to it."""
+        self._is_answered = True
+        self.leg.agreed(parse_sdp_untrusted(sdp, self.leg.srtp))
+        self.leg.established()
+
+    def refuses(self, status: int, q850: int | None = None) -> None:
+        """A final response."""
+        self.leg.disconnected(status, "", q850)
+
+    def bye(self, q850: int | None = None) -> None:
+        """The phone hangs up."""
+        self.leg.disconnected(200, "", q850)
+
+
+class Caller:
+    """The peer that calls: an engine of ours that is told what to do, and what it was told.
+
+    Attributes:
+        controls: CONTROL frames, with their times.
+        answers: When CONTROL ANSWER came.
+        digits: Those that came.
+        ended: How its calls ended, and when.
+    """
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self.endpoint = Endpoint(entropy=simulation.entropy)
+        self.call: Call | None = None
+        self.controls: list[tuple[float, int]] = []
+        self.answers: list[float] = []
+        self.digits = ""
+        self.voice: list[bytes] = []
+        self.ended: list[tuple[float, EndReason, int | None]] = []
+
+    def place(
+        self,
+        *,
+        username: str = PEER_NAME,
+        secret: bytes = SECRET,
+        extension: str = EXTENSION,
+        formats: tuple[Format, ...] = FORMATS,
+    ) -> None:
+        """Call the bridge."""
+        memory = ChallengeMemory(self._simulation.entropy)
+        profile = CallProfile(username, secret, extension, formats, memory)
+        self.call = self.endpoint.place_call(profile, BRIDGE, self._simulation.now)
+
+    def dial(self, digits: str, each_s: float = 0.06) -> None:
+        """Send digits from now on."""
+        for index, digit in enumerate(digits):
+            when = self._simulation.now + index * each_s
+            self._simulation.at(when, partial(self._send_digit, digit))
+
+    def hang_up(self, cause: int = Cause.NORMAL_CLEARING) -> None:
+        """End the call."""
+        assert self.call is not None
+        self.call.hang_up(self._simulation.now, cause)
+
+    def told(self) -> list[int]:
+        """The CONTROL subclasses that came, without their times."""
+        return [subclass for _, subclass in self.controls]
+
+    def _send_digit(self, digit: str) -> None:
+        assert self.call is not None
+        self.call.send_digit(digit, self._simulation.now)
+
+    def handle(self, event: Event, now: float) -> None:
+        """Take down what the engine tells."""
+        match event:
+            case CallAnswered():
+                self.answers.append(now)
+            case ControlReceived(subclass=subclass):
+                self.controls.append((now, subclass))
+            case DigitReceived(digit=digit):
+                self.digits += digit
+            case VoiceReceived(payload=payload):
+                self.voice.append(payload)
+            case CallEnded(reason=reason, cause=cause):
+                self.ended.append((now, reason, cause))
+
+
+class InboundStage:
+    """A bridge that takes calls from its one link, and everything around it."""
+
+    def __init__(
+        self,
+        simulation: Simulation | None = None,
+        *,
+        link: Mapping[str, Any] | None = None,
+        user: User | None = None,
+        limits: CallLimits = NO_LIMITS,
+        duration_s: float | None = None,
+    ) -> None:
+        self.simulation = simulation or Simulation(7, Weather(delay_s=DELAY_S))
+        self.story = Story(lambda: self.now)
+        self.caller = Caller(self.simulation)
+        self.phones: list[CalledPhone] = []
+        self.media: list[FakeMedia] = []
+        self.ports_left = 1000
+        self.is_overloaded = False
+        self.on_hold: HoldSource = nothing_on_hold
+        self.contacts: Callable[[str], tuple[str, ...] | None] = self._contacts
+        self.unreachable: set[str] = set()
+        self.drawn = 0.0
+        self._times = CallTimes(60, 3600, duration_s)
+        self.srtp = Srtp.OFF
+        self._plan = DeliveryPlan((route(r"2\d\d"), route(r"3(\d+)", "desk-{1}")))
+        profile = CallProfile("-", b"-", EXTENSION, FORMATS, ChallengeMemory(bytes))
+        acceptance = Acceptance(PEER_NAME, LIMITS, RING_S)
+        settings = {"acceptance": acceptance, "address": PEER, **(link or {})}
+        self.link = Link("hq", profile, ENVELOPE, **settings)
+        self.endpoint = Endpoint([user or User(PEER_NAME, (SECRET,))], self.simulation.entropy)
+        self.reception = Reception(
+            [self.link], self._open_media, self._services(), lambda: self.is_overloaded
+        )
+        self.switchboard = Switchboard(
+            plan=DialPlan((), {}),
+            links={"hq": self.link},
+            open_media=cast("Callable[[str], CallMedia]", None),
+            services=replace(NO_PHONES_CALLS, drain=self._drain),
+            reception=self.reception,
+            gate=CallGate(limits),
+        )
+        self._draining = False
+        self.simulation.add(BRIDGE, self.endpoint, self._handle_event)
+        self.simulation.add(PEER, self.caller.endpoint, self.caller.handle)
+
+    @property
+    def now(self) -> float:
+        return self.simulation.now
+
+    @property
+    def inbound(self) -> InboundCall:
+        """The one call that lives."""
+        (only,) = self.switchboard._live
+        assert isinstance(only, InboundCall)
+        return only
+
+    @property
+    def phone(self) -> CalledPhone:
+        """The one phone that was called."""
+        (only,) = self.phones
+        return only
+
+    def run(self, seconds: float) -> None:
+        self.simulation.run(self.now + seconds)
+
+    def answered(self, **how: Any) -> None:  # noqa: ANN401
+        """A call that waits for its digits."""
+        self.caller.place(**how)
+        self.run(0.5)
+
+    def dialed(self, number: str = NUMBER) -> None:
+        """A call whose digits have come."""
+        self.answered()
+        self.caller.dial(f"{number}#")
+        self.run(0.06 * len(number) + 2 * DELAY_S)
+
+    def ringing(self) -> CalledPhone:
+        """A call whose phone rings, which the caller's side was told."""
+        self.dialed()
+        self.phone.rings()
+        self.run(1.2)
+        return self.phone
+
+    def talking(self) -> CalledPhone:
+        """A call whose phone has answered, which the caller's side was told."""
+        phone = self.ringing()
+        phone.answers()
+        self.run(0.6)
+        return phone
+
+    def assert_nothing_left(self) -> None:
+        """Assert that calls which are over left nothing in any table, once all is acknowledged."""
+        self.run(200.0)
+        assert self.switchboard.live_calls == 0
+        assert not self.switchboard._by_call
+        assert not self.switchboard._deadlines
+        assert all(media.closed for media in self.media)
+        assert all(phone.leg.is_over for phone in self.phones)
+        for endpoint in (self.endpoint, self.caller.endpoint):
+            assert endpoint.live_calls == 0
+            assert not endpoint._calls
+
+    def _services(self) -> InboundServices:
+        return InboundServices(
+            clock=lambda: self.now,
+            uniform=lambda _low, _high: self.drawn,
+            tone=tones_of("us"),
+            find_phone=lambda number, _link: self.contacts(number),
+            call_phone=self._call_phone,
+            media_address=None,
+            times=self._times,
+            drain=self._drain,
+            hold_source=self._hold_source,
+        )
+
+    def _contacts(self, number: str) -> tuple[str, ...] | None:
+        phone = self._plan.resolve(number, "hq")
+        return (phone.uri,) if isinstance(phone, Phone) else None
+
+    def _call_phone(self, uri: str, inbound: InboundCall, offer: MakeOffer) -> SipLeg:
+        if uri in self.unreachable:
+            raise BridgeError("the SIP URI cannot be reached")
+        phone = CalledPhone(uri, offer("192.0.2.2", self.srtp), self.story)
+        phone.leg.srtp = self.srtp
+        phone.leg.begin(inbound)
+        phone.leg.on_ringing = inbound.on_ringing
+        self.phones.append(phone)
+        return phone.leg
+
+    def _open_media(self) -> CallMedia:
+        if not self.ports_left:
+            raise BridgeError("all pairs of the RTP port range are in use")
+        self.media.append(FakeMedia(self.story))
+        return cast("CallMedia", self.media[-1])
+
+    def _hold_source(self, format_: int) -> Source | None:
+        return self.on_hold(format_)
+
+    def _drain(self) -> None:
+        """As LinkSocket.drain: at once, but never within itself."""
+        if not self._draining:
+            self.simulation._drain(BRIDGE, self.endpoint)
+
+    def _handle_event(self, event: Event, now: float) -> None:
+        self._draining = True
+        try:
+            self.switchboard.handle_event(event, now)
+        finally:
+            self._draining = False
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        deadline = self.switchboard.next_deadline()
+        if deadline is not None:
+            self.simulation.at(max(deadline, self.now), self._on_alarm)
+
+    def _on_alarm(self) -> None:
+        if (self.switchboard.next_deadline() or self.now + 1) <= self.now:
+            self.switchboard.handle_deadlines(self.now)
+            self._set_alarm()
+
+
+def route(expression: str, user: str = "{0}") -> PhoneRoute:
+    """A route to a phone behind one address."""
+    pattern = re.compile(expression)
+    return PhoneRoute(pattern, "hq", DialTemplate.parse(user, pattern), "192.0.2.10:5060")
