@@ -1,6 +1,6 @@
-"""`make proof-a`: the proofs of an issue at full size, resumable, and docs/testing.md from them.
+"""`make proof-a` to `proof-e`: proofs at full size, resumable, and docs/testing.md from them.
 
-python tests/proof.py a [--results FILE] [--only WORDS] [--again]
+python tests/proof.py a|b|c|d|e [--results FILE] [--only WORDS] [--again]
 """
 
 import argparse

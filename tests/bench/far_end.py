@@ -35,11 +35,13 @@ from bridge.iax2 import (
     Event,
     Format,
     IncomingCall,
+    LocalProtocolError,
     User,
     VoiceReceived,
+    admission,
 )
-from bridge.iax2 import endpoint as engine
 from bridge.iax2.auth import Address, derive_key
+from bridge.iax2.endpoint import CALLS_MAX
 
 SECRET_VARIABLE: Final = "SIAX_FAR_END_SECRET"
 _HEADER: Final = Struct("!cxH4s")
@@ -140,8 +142,9 @@ class FarEnd:
         key = derive_key(call._challenge, self._user.secrets[0])
         mapping = _MAPPING.pack(call.peer_call_number, call.call_number, key)
         self._tell(b"M", call.address, mapping)
-        call.accept(Format.ULAW, now)
-        call.answer(now)
+        with suppress(LocalProtocolError):  # it has given up meanwhile
+            call.accept(Format.ULAW, now)
+            call.answer(now)
         if self._hang_up_after_s is not None and self._nursery is not None:
             self._nursery.start_soon(self._hang_up_later, call, self._hang_up_after_s)
 
@@ -229,7 +232,11 @@ def main() -> None:
     _await_bound(ours)
     far_end = FarEnd(ours, user, options.expect, options.hang_up_after)
     # One gateway is one source; an Asterisk as far end under load has its limit lifted too.
-    with mock.patch.object(engine, "UNAUTHENTICATED_PER_SOURCE_MAX", engine.UNAUTHENTICATED_MAX):
+    with mock.patch.multiple(
+        admission,
+        UNAUTHENTICATED_PER_SOURCE_MAX=admission.UNAUTHENTICATED_MAX,
+        CALLS_PER_SOURCE_MAX=CALLS_MAX,
+    ):
         trio.run(_serve, far_end, lambda: _say("ready"))
     ours.close()
     echo_counts = json.loads(echo.communicate(timeout=10)[0])

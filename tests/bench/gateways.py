@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,11 +123,18 @@ class BridgeGateway:
     Args:
         site: Where it stands.
         link: Settings of the link that are to differ from configs/asterisk-link.yaml.
+        module: What Python runs as the bridge: a module, and arguments before the bridge's own.
     """
 
     name = "bridge"
 
-    def __init__(self, site: Site, link: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        site: Site,
+        link: Mapping[str, Any] | None = None,
+        module: Sequence[str] = ("bridge",),
+    ) -> None:
+        self._module = tuple(module)
         self.sip_address = f"{site.gateway}:{SIP_PORT}"
         self.version = _bridge("--version").stdout.strip()
         self._config = BridgeConfig(
@@ -155,7 +162,7 @@ class BridgeGateway:
         config, _sip = self._config.write(Path(self._folder.name))
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bridge", "run", str(config), "--log-format", "json"],
+                [sys.executable, "-m", *self._module, "run", str(config), "--log-format", "json"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

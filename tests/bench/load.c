@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/timerfd.h>
@@ -199,8 +200,9 @@ static void usage(void)
 {
     fprintf(stderr,
             "load --calls N --gateway HOST:PORT --local HOST:PORT [--rate CALLS_A_SECOND]\n"
-            "     (--hold S | --window S [--settle S]) [--prefix DIGITS] [--rtp-base PORT]\n"
-            "     [--no-media] [--connected] [--gateway-hangs-up] [--deadline S]\n");
+            "     (--hold S | --window S [--settle S]) [--prefix DIGITS | --numbers FILE]\n"
+            "     [--rtp-base PORT]"
+            " [--no-media] [--connected] [--gateway-hangs-up] [--deadline S]\n");
     exit(2);
 }
 
@@ -216,6 +218,24 @@ static struct sockaddr_in address_of(const char *text)
     return address;
 }
 
+/* What each call dials, a line each; to be given after --calls. */
+static char **numbers_of(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    char **numbers = calloc(options.calls, sizeof *numbers);
+    size_t room;
+    for (unsigned i = 0; file && numbers && i < options.calls; i++) {
+        room = 0;
+        if (getline(&numbers[i], &room, file) < 0)
+            usage();
+        numbers[i][strcspn(numbers[i], "\r\n")] = 0;
+    }
+    if (!file || !numbers)
+        usage();
+    fclose(file);
+    return numbers;
+}
+
 static void set_option(int option, const char *value)
 {
     switch (option) {
@@ -227,6 +247,7 @@ static void set_option(int option, const char *value)
     case 'w': options.window_s = atof(value); break;
     case 's': options.settle_s = atof(value); break;
     case 'p': options.prefix = value; break;
+    case 'n': options.numbers = numbers_of(value); break;
     case 'b': options.rtp_base = (unsigned)atoi(value); break;
     case 'd': options.deadline_s = atof(value); break;
     case 'm': options.media = false; break;
@@ -243,6 +264,7 @@ static void parse_options(int count, char **values)
         {"local", required_argument, NULL, 'l'},    {"rate", required_argument, NULL, 'r'},
         {"hold", required_argument, NULL, 'h'},     {"window", required_argument, NULL, 'w'},
         {"settle", required_argument, NULL, 's'},   {"prefix", required_argument, NULL, 'p'},
+        {"numbers", required_argument, NULL, 'n'},
         {"rtp-base", required_argument, NULL, 'b'}, {"deadline", required_argument, NULL, 'd'},
         {"no-media", no_argument, NULL, 'm'},       {"connected", no_argument, NULL, 'o'},
         {"gateway-hangs-up", no_argument, NULL, 'y'}, {NULL, 0, NULL, 0}};

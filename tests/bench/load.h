@@ -59,6 +59,7 @@ struct options {
     double rate, hold_s, settle_s, window_s, deadline_s;
     struct sockaddr_in gateway, local;
     const char *prefix;
+    char **numbers; /* one for each call, instead of prefix and index */
     bool media, connected, gateway_hangs_up;
 };
 

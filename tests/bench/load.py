@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.bench.tools import Tools
@@ -29,6 +30,8 @@ class LoadPlan:
     settle_s: float = 4.0
     media: bool = True
     connected: bool = False
+    numbers: Path | None = None
+    """A file with what each call dials, a line each; None: the prefix and the call's index."""
 
     def arguments(self) -> list[str]:
         """The command line of load.c."""
@@ -38,7 +41,9 @@ class LoadPlan:
             else ["--hold", str(self.hold_s)]
         )
         flags = ["--no-media"] * (not self.media) + ["--connected"] * self.connected
-        return ["--calls", str(self.calls), "--rate", str(self.rate_per_s), *timing, *flags]
+        numbers = ["--numbers", str(self.numbers)] if self.numbers else []
+        size = ["--calls", str(self.calls), "--rate", str(self.rate_per_s)]
+        return [*size, *timing, *flags, *numbers]
 
 
 def _ignore(_event: str) -> None:

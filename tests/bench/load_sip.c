@@ -63,6 +63,15 @@ static void transmit(const struct text *text, const struct sockaddr_in *to)
 
 /* --- requests --- */
 
+static const char *called(unsigned index)
+{
+    static char user[TARGET_SIZE];
+    if (options.numbers)
+        return options.numbers[index];
+    snprintf(user, sizeof user, "%s%04u", options.prefix, index % 10000);
+    return user;
+}
+
 static void append_request(struct text *text, unsigned index, const char *method, int cseq,
                            int branch, const char *target)
 {
@@ -74,7 +83,7 @@ static void append_request(struct text *text, unsigned index, const char *method
     append(text, "Max-Forwards: 70\r\n");
     append(text, "From: <sip:phone-%u@%s:%u>;tag=f%u-%u\r\n", index, local_host, port, run_id,
            index);
-    append(text, "To: <sip:%s%04u@%s>%s%s\r\n", options.prefix, index % 10000, gateway_host,
+    append(text, "To: <sip:%s@%s>%s%s\r\n", called(index), gateway_host,
            call->remote_tag[0] ? ";tag=" : "", call->remote_tag);
     append(text, "Call-ID: %u-%u@%s\r\n", index, run_id, local_host);
     append(text, "CSeq: %d %s\r\n", cseq, method);
@@ -82,7 +91,7 @@ static void append_request(struct text *text, unsigned index, const char *method
 
 static void request_uri(unsigned index, char uri[TARGET_SIZE])
 {
-    snprintf(uri, TARGET_SIZE, "sip:%s%04u@%s:%u", options.prefix, index % 10000, gateway_host,
+    snprintf(uri, TARGET_SIZE, "sip:%s@%s:%u", called(index), gateway_host,
              ntohs(options.gateway.sin_port));
 }
 

@@ -9,11 +9,11 @@ from tests.bench.far_end_process import FarEndProcess
 from tests.bench.gateways import GATEWAYS, Gateway, Site
 from tests.bench.load import LoadPlan, failures, run_load
 from tests.bench.tools import Tools
-from tests.bench.usage import Usage, process_tree, pss_octets, udp_drops
+from tests.bench.usage import Usage, process_tree, pss_octets, udp_drops, yardstick_ms
 
-_WARM_UP: Final = LoadPlan(calls=2, rate_per_s=10, hold_s=1.0)
+WARM_UP: Final = LoadPlan(calls=2, rate_per_s=10, hold_s=1.0)
 _IDLE_S: Final = 2.0
-_LAST_HANGUP_S: Final = 0.5
+LAST_HANGUP_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class Point:
     `crowding` is the share of the window in which some task on the machine waited for a core: at 1
     the load, the far end or a stranger held the gateway up, and delay and loss say little.
     `strangers` is the same before the load came, so it tells of other work on the machine, which
-    makes CPU time dearer too: caches and cores are shared.
+    makes CPU time dearer too: caches and cores are shared. `yardstick_ms` is the CPU time of a
+    fixed piece of work before and behind it all: how fast this machine was just then.
     """
 
     gateway: str
@@ -37,6 +38,7 @@ class Point:
     memory_per_call: float
     crowding: float
     strangers: float
+    yardstick_ms: float
     udp_drops: int
     failures: dict[str, int]
     load: dict[str, Any] = field(repr=False)
@@ -87,24 +89,27 @@ def measure(name: str, site: Site, tools: Tools, plan: LoadPlan, flags: Sequence
         plan: The load, with a window.
         flags: Options of the far end.
     """
+    speed_before_ms = yardstick_ms()
     with FarEndProcess(tools, site, flags) as far_end, GATEWAYS[name](site) as gateway:
-        run_load(tools, site.phone, gateway.sip_address, _WARM_UP)
+        run_load(tools, site.phone, gateway.sip_address, WARM_UP)
         idle = _Idle.of(gateway.pid)
         window = _Window(gateway.pid)
         load = run_load(tools, site.phone, gateway.sip_address, plan, window.watch)
-        time.sleep(_LAST_HANGUP_S)
+        time.sleep(LAST_HANGUP_S)
         far = far_end.finish()
-    return _point(gateway, plan, window, idle, (load, far))
+    speed_ms = (speed_before_ms + yardstick_ms()) / 2
+    return _point(gateway, plan, (window, speed_ms), idle, (load, far))
 
 
 def _point(
     gateway: Gateway,
     plan: LoadPlan,
-    window: _Window,
+    measured: tuple[_Window, float],
     idle: "_Idle",
     results: tuple[Mapping[str, Any], Mapping[str, Any]],
 ) -> Point:
     load, far_end = results
+    window, speed_ms = measured
     established = load["established"]
     seconds = cpu = crowding = float("nan")
     if window.begin is not None and window.end is not None:
@@ -123,6 +128,7 @@ def _point(
         memory_per_call=(window.memory - idle.memory) / max(established, 1),
         crowding=crowding,
         strangers=idle.crowding,
+        yardstick_ms=speed_ms,
         udp_drops=window.udp_drops,
         failures=failures(load) | _given_up(far_end),
         load=dict(load),

@@ -11,7 +11,7 @@ from string import Template
 from typing import Any, Final
 
 from tests.bench.measuring import Point
-from tests.bench.table import BRIDGE, markdown, verdicts
+from tests.bench.table import BRIDGE, growth_told, markdown, verdicts
 
 TEMPLATE: Final = Path(__file__).resolve().parent / "performance.md.template"
 
@@ -27,6 +27,7 @@ def render(results: Mapping[str, Any]) -> str:
         versions=", ".join(f"{name} {version}" for name, version in results["versions"].items()),
         window_s=f"{points[0].window_s:.0f}" if points else "0",
         points=markdown(points),
+        growth="\n".join(f"- {line}" for line in growth_told(points)),
         idle=_idle(points),
         verdicts="\n".join(f"- {verdict}" for verdict in verdicts(points)),
     )

@@ -1,4 +1,4 @@
-"""`make bench`: what a call costs in each gateway, side by side in one run.
+"""`make bench`: what a frame costs the engine, and a call each gateway, side by side in one run.
 
 python -m tests.bench.run --calls 10,50,100,200 --seconds 20 --json docs/performance.json
 """
@@ -16,22 +16,28 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a script knows its own folder alone
 
-from tests.bench.gateways import GATEWAYS, Site  # after the path is known
+from tests.bench import frame_cost  # after the path is known
+from tests.bench.gateways import GATEWAYS, Site
 from tests.bench.load import LoadPlan
 from tests.bench.measuring import Point, measure
-from tests.bench.table import table, verdicts
+from tests.bench.picture import draw
+from tests.bench.table import BRIDGE, growth_told, table, verdicts
 from tests.bench.tools import build_tools
 from tests.lab import LabError
 
 CALLS: Final = (10, 50, 100, 200)
+CALLS_ALONE: Final = (500, 1000)
+"""For the bridge alone: Asterisk has broken down before."""
 SECONDS: Final = 20.0
 STRANGERS_MAX: Final = 0.2
 """Share of time that somebody waited for a core on the machine before any load was there."""
 SET_UP_RATE_PER_S: Final = 25.0
 
 
-def plan(calls: Sequence[int], gateways: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Yields each number of calls with each gateway, interleaved.
+def plan(
+    calls: Sequence[int], gateways: Sequence[str], alone: Sequence[int] = ()
+) -> Iterator[tuple[int, str]]:
+    """Yields each number of calls with each gateway, interleaved; then those of the bridge alone.
 
     A machine changes over minutes: gateways that are compared run next to each other, and take
     turns in going first.
@@ -39,6 +45,7 @@ def plan(calls: Sequence[int], gateways: Sequence[str]) -> Iterator[tuple[int, s
     for turn, number in enumerate(calls):
         order = gateways if turn % 2 == 0 else tuple(reversed(gateways))
         yield from ((number, name) for name in order)
+    yield from ((number, BRIDGE) for number in alone if BRIDGE in gateways)
 
 
 def machine() -> dict[str, Any]:
@@ -71,12 +78,17 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="What a call costs, gateways side by side.")
-    parser.add_argument("--calls", type=_numbers, default=CALLS, help="like 10,50,100,200")
+    parser.add_argument("--calls", type=_numbers, help="like 10,50,100,200")
+    parser.add_argument("--alone", type=_numbers, help="like 500,1000: calls of the bridge alone")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="each measured window")
     parser.add_argument("--gateways", type=_names, default=tuple(GATEWAYS))
     parser.add_argument("--json", type=Path, help="write all figures there")
+    parser.add_argument("--pictures", type=Path, help="draw them into this folder")
     parser.add_argument("--batches", action="store_true", help="far end uses UDP_SEGMENT/UDP_GRO")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.calls is None:
+        options.calls, options.alone = CALLS, options.alone or CALLS_ALONE
+    return options
 
 
 def _measure_all(options: argparse.Namespace) -> tuple[list[Point], list[str]]:
@@ -85,7 +97,7 @@ def _measure_all(options: argparse.Namespace) -> tuple[list[Point], list[str]]:
     flags = ["--batches"] * options.batches
     points: list[Point] = []
     errors: list[str] = []
-    for calls, name in plan(options.calls, options.gateways):
+    for calls, name in plan(options.calls, options.gateways, options.alone or ()):
         print(f"measuring {name} with {calls} calls ...", file=sys.stderr, flush=True)
         load = LoadPlan(calls, rate_per_s=SET_UP_RATE_PER_S, window_s=options.seconds)
         try:
@@ -112,11 +124,14 @@ def _write(path: Path, points: Sequence[Point], options: argparse.Namespace) -> 
 def main() -> None:
     """Measures, prints the table, and exits with 1 where the bridge missed what is expected."""
     options = _options()
+    frame_cost.main()
     try:
         points, errors = _measure_all(options)
     except LabError as error:
         raise SystemExit(f"bench: {error}") from error
-    print(table(points))
+    print(table(points), *growth_told(points), sep="\n")
+    if options.pictures is not None:
+        draw(points, options.pictures)
     if any(point.strangers > STRANGERS_MAX for point in points):
         print("Other work kept this machine busy: these figures are worse than the gateways are.")
     found = list(verdicts(points))

@@ -6,6 +6,7 @@ Works on measured points alone, fresh or read back from JSON.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import linear_regression
 from typing import Final
 
 from tests.bench.measuring import Point
@@ -20,6 +21,7 @@ COLUMNS: Final = (
     "link→phone p50 / p99 ms",
     "memory per call kB",
     "crowding %",
+    "yardstick ms",
 )
 NOTHING: Final = "-"
 BRIDGE: Final = "bridge"
@@ -29,6 +31,7 @@ MEMORY_EXPECTED_KB: Final = 250.0
 LOSS_EXPECTED: Final = 1e-4
 """Less than one frame in 10,000 counts as no loss: a shared machine stalls for 60 ms at times."""
 LOSS_EXPECTED_AT: Final = 200
+_POINTS_TO_FIT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,36 @@ class Verdict:
         )
 
 
+def growth(points: Sequence[Point], gateway: str) -> float:
+    """The exponent k of CPU = a * calls ** k that fits a gateway's points best; nan below two.
+
+    Below 1, each call is cheaper the more there are. Points with lost calls or audio do not count.
+    """
+    kept = _sound(points, gateway)
+    if len({point.calls for point in kept}) < _POINTS_TO_FIT:
+        return math.nan
+    calls = [math.log(point.calls) for point in kept]
+    cpu = [math.log(point.calls * point.cpu_ms_per_call_s) for point in kept]
+    return linear_regression(calls, cpu).slope
+
+
+def growth_told(points: Sequence[Point]) -> Iterator[str]:
+    """The exponent of each gateway, in words."""
+    for name in sorted({point.gateway for point in points}, key=lambda name: name != BRIDGE):
+        kept = [point.calls for point in _sound(points, name)]
+        exponent = growth(points, name)
+        if not math.isnan(exponent):
+            yield f"CPU of {name}, {min(kept)} to {max(kept)} calls: grows as calls^{exponent:.2f}"
+
+
+def _sound(points: Sequence[Point], gateway: str) -> list[Point]:
+    return [
+        point
+        for point in points
+        if point.gateway == gateway and not point.failures and point.loss <= LOSS_EXPECTED
+    ]
+
+
 def rows(points: Sequence[Point]) -> Iterator[tuple[str, ...]]:
     """One row for each point; `ratio` is the bridge's CPU against the other's at that load."""
     own = {point.calls: point for point in points if point.gateway == BRIDGE}
@@ -64,6 +97,7 @@ def rows(points: Sequence[Point]) -> Iterator[tuple[str, ...]]:
             _delays(point, "link_to_phone"),
             f"{point.memory_per_call / 1000:.0f}",
             f"{100 * point.crowding:.0f}",
+            f"{point.yardstick_ms:.2f}",
         )
 
 

@@ -16,6 +16,7 @@ _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra")
 _PROGRAMS = {
     "load": (("load.c", "load_sip.c", "load_media.c", "load_report.c"), ()),
     "far_end": (("far_end.c",), ("-lcrypto",)),
+    "count": (("count.c",), ()),
 }
 
 
@@ -25,6 +26,7 @@ class Tools:
 
     load: Path
     far_end: Path
+    count: Path
 
 
 def build_tools() -> Tools:
@@ -36,7 +38,7 @@ def build_tools() -> Tools:
     folder = cache_folder() / "bench" / _fingerprint()
     if not folder.exists():
         _build(folder)
-    return Tools(folder / "load", folder / "far_end")
+    return Tools(folder / "load", folder / "far_end", folder / "count")
 
 
 def _fingerprint() -> str:

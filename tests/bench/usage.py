@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Self
 
 _PROC = Path("/proc")
+_YARDSTICK_TURNS = 100
+_YARDSTICK_NUMBERS = 100_000
 _CLOCK_OF_SCHEDULER = 2
 """Low bits of a process's CPU clock: user and system time as the scheduler counts it."""
 
@@ -17,6 +19,18 @@ class OpenFiles:
 
     all: int
     sockets: int
+
+
+def yardstick_ms() -> float:
+    """CPU milliseconds of a fixed piece of work, about 2 on a core that nobody else uses.
+
+    On a rented machine the other half of a core may belong to a stranger, who is in no statistic
+    of ours, and then all CPU time buys half as much.
+    """
+    begin = time.thread_time()
+    for _ in range(_YARDSTICK_TURNS):
+        sum(range(_YARDSTICK_NUMBERS))
+    return 1000 * (time.thread_time() - begin) / _YARDSTICK_TURNS
 
 
 def process_tree(pid: int) -> list[int]:

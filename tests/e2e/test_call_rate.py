@@ -6,11 +6,14 @@ envelope. Issue A: 100 calls/s for 30 s.
 
 from dataclasses import asdict
 
+import pytest
+
 from tests.bench.call_rate import measure_call_rate, summary
 from tests.bench.tools import build_tools
 from tests.lab.results import record, sized
 
 
+@pytest.mark.alone
 def test_calls_come_and_go_without_a_failure_or_a_leak() -> None:
     rate_per_s = sized(10.0, 100.0)
     seconds = sized(3.0, 30.0)

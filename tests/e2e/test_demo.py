@@ -82,7 +82,7 @@ async def test_the_demo_holds_what_it_claims() -> None:
     assert f"encrypted   digits {dialed[2]}\n" in said
     frames = FRAME.findall(said)
     assert frames.count(("bridge -> far end", "36")) >= SLOTS
-    assert ("bridge -> far end", "63") in frames  # the NEW
+    assert ("bridge -> far end", "85") in frames  # the NEW
     on_the_link = said[said.index("What an eavesdropper") : said.index("What the far end")]
     assert "nothing found" in on_the_link
     assert dialed[1] not in on_the_link

@@ -1,76 +1,32 @@
 """The bridge as its users run it, between a SIP phone and a far end: what each gets to hear."""
 
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 
 from bridge.iax2 import Cause, ControlSubclass, EndReason
 from tests.lab.addresses import free_udp_port
-from tests.lab.bridge_process import BridgeConfig, BridgeProcess, run_bridge
-from tests.lab.engine_far_end import EngineFarEnd, FarCall, open_far_end
-from tests.lab.phone import SipPhone, open_phone
-from tests.lab.phone_call import PhoneCall
+from tests.lab.bridge_process import BridgeConfig, run_bridge
+from tests.lab.engine_far_end import FarCall, open_far_end
+from tests.lab.flow import (
+    ENDS_WITHIN_S,
+    FRAME_MS,
+    NUMBER,
+    QUICK_DIALING,
+    Flow,
+    ended_by_bye,
+    gaps_ms,
+    open_flow,
+    statuses,
+)
+from tests.lab.phone import open_phone
 from tests.lab.results import record, sized
 from tests.lab.scene import assert_nothing_left
 
-NUMBER = "5551234"
-ENDS_WITHIN_S = 1.0
-QUICK_DIALING = {"slots": 12, "slot_ms": 20, "start_ms": [0, 40], "terminator": "#"}
 GSM = 3
-FRAME_MS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """A phone, a bridge and a far end."""
-
-    bridge: BridgeProcess
-    phone: SipPhone
-    far: EngineFarEnd
-
-    async def dial(self, number: str = NUMBER, **options: Any) -> PhoneCall:  # noqa: ANN401
-        return await self.phone.call(self.bridge.sip, f"9{number}", **options)
-
-    async def talk(self) -> tuple[PhoneCall, FarCall]:
-        """A call that is up, with audio from the phone."""
-        call = await self.dial()
-        call.audio.source = call.audio.marked
-        await call.answered(5)
-        return call, self.far.calls[-1]
-
-
-@asynccontextmanager
-async def open_flow(
-    folder: Path,
-    link: Mapping[str, Any] | None = None,
-    **overrides: Any,  # noqa: ANN401
-) -> AsyncIterator[Flow]:
-    """Run the set; leaving the block checks how the bridge ends, and that nothing is left."""
-    async with open_far_end() as far, open_phone() as phone:
-        own = {"links": {"dialing": QUICK_DIALING, **(link or {})}, **overrides}
-        config = BridgeConfig(far.address, far.secret, overrides=own)
-        async with run_bridge(config, folder, "debug") as bridge:
-            yield Flow(bridge, phone, far)
-        assert_nothing_left(bridge)
-
-
-def statuses(call: PhoneCall) -> list[int]:
-    return [seen.message.status for seen in call.responses if seen.message.status > 100]
-
-
-async def ended_by_bye(call: PhoneCall) -> str:
-    """Wait until the bridge has hung up; return its Reason."""
-    with trio.fail_after(ENDS_WITHIN_S):
-        await call.ended.wait()
-    (bye,) = [seen.message for seen in call.requests if seen.message.method == "BYE"]
-    return bye.get("reason")
 
 
 async def test_calls_that_are_refused_at_once(tmp_path: Path) -> None:
@@ -189,7 +145,7 @@ async def test_cancel_while_dialing(tmp_path: Path) -> None:
         assert set(far_call.digits) == {"1"}
         assert far_call.cause == Cause.NORMAL_CLEARING
         assert far_call.ended_at_s - answered_at_s > 26 * 0.040
-        assert _gaps_ms(far_call) == {FRAME_MS}
+        assert gaps_ms(far_call) == {FRAME_MS}
 
 
 async def test_each_side_hangs_up(tmp_path: Path) -> None:
@@ -236,7 +192,7 @@ async def test_hold_and_resume_do_not_show_on_the_link(tmp_path: Path) -> None:
         held_s = trio.current_time() - began_at_s
         await call.bye()
         await far_call.wait_ended(ENDS_WITHIN_S)
-        assert _gaps_ms(far_call) == {FRAME_MS}
+        assert gaps_ms(far_call) == {FRAME_MS}
         frames = sum(heard.at_s >= began_at_s for heard in far_call.voice)
         assert abs(frames - held_s * 1000 / FRAME_MS) < 10
         silent = sum(set(heard.payload) == {0xFF} for heard in far_call.voice)
@@ -287,6 +243,46 @@ async def test_a_signal_ends_calls_in_every_phase(tmp_path: Path, number: signal
         record("flow: stop with calls", {"after_s": round(bridge.stop_s, 3)})
 
 
+async def test_a_stop_lets_the_default_burst_complete(tmp_path: Path) -> None:
+    shape = {"slots": 26, "slot_ms": 60, "start_ms": [600, 600], "terminator": "#"}
+    link = {"answer": "immediately", "dialing": shape}
+    async with open_flow(tmp_path, link=link) as flow:
+        call, far_call = await flow.talk()
+        stopped_at_s = trio.current_time()
+        flow.bridge.process.send_signal(signal.SIGTERM)
+        assert await ended_by_bye(call) == "Q.850;cause=41"
+        assert not far_call.ended.is_set()
+        await far_call.wait_ended(3)
+        assert 2.0 < far_call.ended_at_s - stopped_at_s < 2.6
+        assert far_call.digits == ""
+        assert_no_pause(far_call)
+
+
+def differ(tails_s: list[float]) -> bool:
+    """Whether the tails are not all of the same length, in slots of 500 ms."""
+    return max(tails_s) - min(tails_s) > 0.25
+
+
+async def test_a_tail_of_silence_comes_before_hangup(tmp_path: Path) -> None:
+    """Tails are whole slots, so that a few calls may well draw the same one: twenty do not."""
+    tails_s: list[float] = []
+    async with open_flow(tmp_path, link={"tail": True}) as flow:
+        while len(tails_s) < sized(3, 20) or (len(tails_s) < 20 and not differ(tails_s)):
+            call, far_call = await flow.talk()
+            await trio.sleep(0.3)
+            await call.bye()
+            over_at_s = trio.current_time()
+            await far_call.wait_ended(3)
+            tails_s.append(far_call.ended_at_s - over_at_s)
+            assert far_call.cause == Cause.NORMAL_CLEARING
+            assert_no_pause(far_call)
+            silence = [heard for heard in far_call.voice if heard.at_s > over_at_s + 0.1]
+            assert all(set(heard.payload) == {0xFF} for heard in silence)
+    assert -0.05 < min(tails_s) <= max(tails_s) < 2.1
+    assert differ(tails_s)
+    record("flow: tail", {"calls": len(tails_s), "longest_s": round(max(tails_s), 3)})
+
+
 async def test_a_signal_is_obeyed_when_neither_side_lives(tmp_path: Path) -> None:
     """Neither the BYE nor the HANGUP is acknowledged: it ends within 3 s all the same."""
     async with open_far_end() as far:
@@ -299,6 +295,7 @@ async def test_a_signal_is_obeyed_when_neither_side_lives(tmp_path: Path) -> Non
     assert bridge.stop_s < 3
 
 
-def _gaps_ms(call: FarCall) -> set[int]:
-    stamps = sorted(heard.timestamp_ms for heard in call.voice)
-    return {after - before for before, after in pairwise(stamps)}
+def assert_no_pause(call: FarCall) -> None:
+    """Assert that audio came up to the end of a call, a frame each 20 ms."""
+    assert gaps_ms(call) == {FRAME_MS}
+    assert call.ended_at_s - call.voice[-1].at_s < 0.1

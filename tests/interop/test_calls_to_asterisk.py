@@ -55,9 +55,11 @@ async def test_random_numbers_one_after_the_other(
     lengths = [dice.randint(1, 25) for _ in range(sized(3, 100))]
     numbers = ["".join(dice.choices("0123456789", k=length)) for length in lengths]
     async with open_scene(echo_peer, link_secret, tmp_path) as scene:
-        for number in numbers:
+        for count, number in enumerate(numbers, start=1):
             call = await scene.dial(number)
             await call.answered(ANSWER_S)
+            # A call that ends within a moment of its last digit is over before Asterisk logs it.
+            await received_calls(echo_peer, count, 2)
             await call.bye()
         await no_channel_left(echo_peer)
     calls = await received_calls(echo_peer, len(numbers), 2)
@@ -128,5 +130,6 @@ async def test_a_signal_in_every_slot_harms_nothing(
 
 
 def _complaints(peer: AsteriskPeer) -> list[str]:
-    lines = peer.log_text().splitlines()
+    """What it warned of, but for frames that crossed its HANGUP: their call is over."""
+    lines = [line for line in peer.log_text().splitlines() if "without existent call" not in line]
     return [line for line in lines if "WARNING[" in line or "ERROR[" in line]
