@@ -42,6 +42,7 @@ class BridgeConfig:
         overrides: Merged into the configuration last, mapping by mapping; `links` holds settings
             for the one link of the example.
         example: The configuration to begin with.
+        more_links: Links besides the example's one.
     """
 
     peer: str
@@ -50,6 +51,7 @@ class BridgeConfig:
     iax: Address = ("127.0.0.1", 0)
     overrides: Mapping[str, Any] = field(default_factory=dict)
     example: Path = EXAMPLE
+    more_links: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> tuple[Path, Address]:
         """Writes the file and its secret; returns its path and the SIP address chosen."""
@@ -66,7 +68,7 @@ class BridgeConfig:
                 "allow": ["127.0.0.0/8"],
             },
             "iax": {"bind": f"{self.iax[0]}:{iax_port}"},
-            "links": {name: link},
+            "links": {name: link, **self.more_links},
         }
         own = dict(self.overrides)
         if "links" in own:
