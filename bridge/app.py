@@ -30,7 +30,10 @@ from bridge.dialing.delivery import RegisteredPhone
 from bridge.iax2 import (
     Address,
     Call,
+    CalleeCall,
+    CallEnded,
     Endpoint,
+    EndReason,
     Event,
     IncomingCall,
 )
@@ -311,8 +314,11 @@ class Service:
         return self._relay.receive_link(datagram, address, now)
 
     def _handle_event(self, event: Event, now: float) -> None:
-        if isinstance(event, IncomingCall) and event.username in self._link_of_user:
-            self._observer.started(event.call, self._link_of_user[event.username])
+        match event:
+            case IncomingCall(call=call, username=name) if name in self._link_of_user:
+                self._observer.started(call, self._link_of_user[name])
+            case CallEnded(call=CalleeCall(username=str(name)), reason=EndReason.SECRETS_DIFFER):
+                self._observer.refused(self._link_of_user[name])
         self._switchboard.handle_event(event, now)
         self._slot_alarm.set(self._switchboard.next_deadline())
         self._observer.handle_event(event)

@@ -9,7 +9,15 @@ from bridge.bridging.inbound_call import InboundCall
 from bridge.bridging.inbound_services import InboundServices
 from bridge.bridging.link import Acceptance, Link
 from bridge.errors import BridgeError
-from bridge.iax2 import CalleeCall, Cause, Format, IncomingCall, LocalProtocolError
+from bridge.iax2 import (
+    CalleeCall,
+    CallEnded,
+    Cause,
+    EndReason,
+    Format,
+    IncomingCall,
+    LocalProtocolError,
+)
 from bridge.media.call_media import CallMedia
 
 _log = structlog.get_logger(__name__)
@@ -50,6 +58,8 @@ class Reception:
         self._open_media = open_media
         self._services = services
         self._is_overloaded = is_overloaded
+        self._unproven: set[str] = set()
+        """Links whose peer's name was last used with another secret."""
 
     def take(
         self,
@@ -80,7 +90,18 @@ class Reception:
             self._services.drain()
             return None
         self.taken += 1
+        self._unproven.discard(link.name)
         return inbound, media_format
+
+    def unproven(self, event: CallEnded) -> None:
+        """Tell of a caller with another secret or key, once until one has proven the right one."""
+        call = event.call
+        if event.reason is not EndReason.SECRETS_DIFFER or not isinstance(call, CalleeCall):
+            return
+        link, _ = self._links[call.username or ""]
+        if link.name not in self._unproven:
+            self._unproven.add(link.name)
+            _log.warning("a call in the peer's name had another secret or key", link=link.name)
 
     def _choose(
         self, event: IncomingCall, is_full: Callable[[Link], bool], *, stopping: bool

@@ -20,7 +20,7 @@ from bridge.bridging.reception import Reception
 from bridge.bridging.services import CallServices, PhoneLeg
 from bridge.dialing.plan import Destination, DialError, DialPlan
 from bridge.errors import BridgeError
-from bridge.iax2 import Call, Event, IncomingCall, KeyOrigin, LocalProtocolError
+from bridge.iax2 import Call, CallEnded, Event, IncomingCall, KeyOrigin, LocalProtocolError
 from bridge.media.call_media import CallMedia
 from bridge.sip.sdp import AudioDescription
 
@@ -199,6 +199,8 @@ class Switchboard:
             self._take_from_link(event)
             return
         bridged = self._by_call.get(event.call)
+        if bridged is None and isinstance(event, CallEnded):
+            self._reception.unproven(event)
         if bridged is not None:
             had_clock = bridged.next_deadline() is not None
             with self._containing(bridged):

@@ -117,6 +117,11 @@ class CalleeCall(Call):
         return NewIdentity(self.address, self.peer_call_number, token)
 
     @property
+    def username(self) -> str | None:
+        """The user that is called with; None where nobody of that name may call from there."""
+        return self._user.username if self._user else None
+
+    @property
     def is_authenticated(self) -> bool:
         """Whether the peer has proven its secret."""
         return self._authenticated

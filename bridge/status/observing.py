@@ -30,6 +30,7 @@ from bridge.status.grading import grade_call, grade_end, grade_link
 from bridge.status.model import (
     CallStatus,
     Dropped,
+    Grade,
     Key,
     LinkStatus,
     OurRegistration,
@@ -172,6 +173,12 @@ class Observer:
         record.received += seen.received
         record.last_end = event.reason.value
         record.last = grade_end(event.reason, seen.verdict) or record.last
+
+    def refused(self, link: str) -> None:
+        """Take note of a call in the peer's name by somebody who did not prove the secret."""
+        record = self._records[link]
+        record.last_end = "somebody called in the peer's name with another secret or key"
+        record.last = Verdict(Grade.BAD, record.last_end)
 
     async def run(self) -> None:
         """Keep the counters of the last minute, until cancelled; the service is ready now."""

@@ -1,6 +1,9 @@
 """Proof, interop: RSA in both directions, and keys that rotate in mid-call by either side."""
 
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,14 +19,18 @@ from cryptography.hazmat.primitives.serialization import (
 from bridge.iax2 import KeyOrigin
 from tests.lab.addresses import free_iax_address
 from tests.lab.asterisk import AsteriskPeer
-from tests.lab.asterisk_config import caller, rsa_far_end
+from tests.lab.asterisk_config import USERNAME, caller, rsa_far_end
 from tests.lab.asterisk_fetch import AsteriskTree
+from tests.lab.bridge_process import BridgeProcess, run_bridge
 from tests.lab.capture import assert_absent
 from tests.lab.engine_far_end import open_far_end
-from tests.lab.proxy import Impairment
+from tests.lab.phone import SipPhone, open_phone
+from tests.lab.proxy import Impairment, LinkProxy, open_proxy
 from tests.lab.results import record, sized
-from tests.lab.scene import no_channel_left, open_scene, received_calls
+from tests.lab.scene import assert_nothing_left, no_channel_left, open_scene, received_calls
 from tests.lab.tone import tone_share
+from tests.lab.two_sites import NUMBER as PHONE_NUMBER
+from tests.lab.two_sites import accepting, next_call
 
 NUMBER = "49301234567"
 DIGITS = "0123456789"
@@ -161,3 +168,66 @@ async def test_asterisk_calls_and_rotates(tree: AsteriskTree, auth: str) -> None
     assert all(tone_share(payload, MILLIWATT_HZ) > 0.9 for payload in newest)
     figures = {"asterisk": tree.version, "auth": auth}
     record("Asterisk calls us", {**figures, "voice frames": len(call.voice)})
+
+
+@dataclass(frozen=True, slots=True)
+class SignedLink:
+    """An Asterisk that has just called the bridge, the recorded link, and the bridge's phone."""
+
+    asterisk: AsteriskPeer
+    link: LinkProxy
+    bridge: BridgeProcess
+    phone: SipPhone
+
+
+@asynccontextmanager
+async def open_signed_link(
+    tree: AsteriskTree, secret: str, folder: Path, private_key: bytes, *, deaf_peer: bool = False
+) -> AsyncIterator[SignedLink]:
+    """Have an Asterisk call a bridge that wants to see the signature of KEY, and dial a number.
+
+    With `deaf_peer` the Asterisk acknowledges no HANGUP, so one may still be repeated at the end.
+    """
+    (folder / "hq.pub").write_bytes(PUBLIC_PEM)
+    iax, key = free_iax_address(), {"file": "hq.pub"}
+    async with open_phone() as phone, open_proxy(iax) as link:
+        config = accepting(iax, phone, USERNAME, secret, peer_public_key=key)
+        at = f"{link.address[0]}:{link.address[1]}"
+        settings = caller(free_iax_address(), at, secret, private_key, f"{PHONE_NUMBER}#")
+        async with run_bridge(config, folder, "debug") as bridge:
+            with AsteriskPeer(tree, settings) as peer:
+                command = "channel originate IAX2/hq/enc extension s@tones"
+                await trio.to_thread.run_sync(peer.cli, command)
+                yield SignedLink(peer, link, bridge, phone)
+    assert_nothing_left(bridge, except_for=("link_calls_left",) if deaf_peer else ())
+    assert_absent(link.datagrams, [PHONE_NUMBER])
+
+
+async def test_asterisk_signs_and_a_phone_of_the_bridge_rings(
+    tree: AsteriskTree, link_secret: str, tmp_path: Path
+) -> None:
+    """Asterisk as an RSA caller rotates its key, so that is followed in the whole bridge, too."""
+    async with open_signed_link(tree, link_secret, tmp_path, PRIVATE_PEM) as site:
+        call = await next_call(site.phone)
+        assert call.called_user == PHONE_NUMBER
+        await call.answer()
+        await trio.sleep(sized(4, 60))
+        await call.bye()
+        await no_channel_left(site.asterisk)
+        sizes = [len(each.payload) for each in site.link.datagrams]
+    assert AUTHREP_RSA_OCTETS in sizes
+    heard = [packet.payload for packet in call.audio.audio_received()[-100:]]
+    assert len(heard) == 100
+    assert all(tone_share(payload, MILLIWATT_HZ) > 0.9 for payload in heard)
+    figures = {"asterisk": tree.version, "frames at the phone": len(call.audio.audio_received())}
+    record("RSA from Asterisk to a phone of the bridge", figures)
+
+
+@pytest.mark.parametrize("version", sized(["22"], ["22", "16"]))
+async def test_asterisk_signs_with_another_key_and_nobody_rings(
+    trees: dict[str, AsteriskTree], link_secret: str, tmp_path: Path, version: str
+) -> None:
+    tree = trees[version]
+    async with open_signed_link(tree, link_secret, tmp_path, OTHER_PEM, deaf_peer=True) as site:
+        await site.bridge.logged("another secret or key", ANSWER_S)
+        assert site.phone.incoming.statistics().current_buffer_used == 0

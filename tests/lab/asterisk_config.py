@@ -114,14 +114,21 @@ def rsa_far_end(address: str, secret: str, public_key: bytes) -> PeerSettings:
     return PeerSettings(address, files, keys={f"{USERNAME}.pub": public_key})
 
 
-def caller(address: str, peer: str, secret: str, private_key: bytes | None = None) -> PeerSettings:
-    """An Asterisk that calls an IAX2 peer as IAX2/hq, and sends ten digits and then a tone.
+def caller(
+    address: str,
+    peer: str,
+    secret: str,
+    private_key: bytes | None = None,
+    digits: str = "0123456789",
+) -> PeerSettings:
+    """An Asterisk that calls an IAX2 peer as IAX2/hq, and sends digits and then a tone.
 
     Args:
         address: The loopback address that it calls from.
         peer: Whom it calls, as "host:port".
         secret: That of `branch-7`.
         private_key: Signs the challenges, in PEM; MD5 where there is none.
+        digits: What it sends once it is answered.
     """
     host, _, port = peer.partition(":")
     auth = "auth=md5" if private_key is None else f"auth=rsa\noutkey={USERNAME}"
@@ -146,7 +153,7 @@ trunk=no
 transfer=no
 qualify=no
 """
-    extensions = "[tones]\nexten => s,1,SendDTMF(0123456789,150)\n same => n,Milliwatt()\n"
+    extensions = f"[tones]\nexten => s,1,SendDTMF({digits},150)\n same => n,Milliwatt()\n"
     keys = {} if private_key is None else {f"{USERNAME}.key": private_key}
     return PeerSettings(address, {"iax.conf": iax, "extensions.conf": extensions}, keys=keys)
 

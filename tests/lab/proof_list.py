@@ -146,6 +146,12 @@ ISSUE_B = (
         (f"{_FROM_ASTERISK}test_digits_and_audio_both_ways",),
     ),
     Proof(
+        "RSA in both directions with Asterisk 22 and 16, MD5 and RSA with keys that either side"
+        " rotates in mid-call, ours at 5 % loss, too: encrypted, digits and audio intact; who signs"
+        " with another key, or wants no signature, gets no call",
+        (f"{_INTEROP}/test_rsa_and_rotation.py",),
+    ),
+    Proof(
         "Secrets that differ are named over such a link, too, whoever calls",
         (f"{_BAD_LINKS}test_secrets_that_differ", f"{_FROM_ASTERISK}test_secrets_that_differ"),
     ),

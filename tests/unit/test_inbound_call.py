@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.bridging.inbound_call import REFUSAL_TONE_S, Phase
 from bridge.iax2 import Cause, ControlSubclass, EndReason, Format, IncomingCall
@@ -126,6 +127,21 @@ class TestAnswer:
         assert not stage.caller.answers
         assert not stage.media
         stage.assert_nothing_left()
+
+    def test_another_secret_is_told_once_until_the_right_one_is_proven(
+        self, stage: InboundStage
+    ) -> None:
+        def told() -> int:
+            with capture_logs() as entries:
+                stage.answered(secret=b"a guess")
+                stage.run(20)
+            return sum("another secret" in entry["event"] for entry in entries)
+
+        assert [told(), told()] == [1, 0]
+        stage.answered()
+        stage.caller.hang_up()
+        stage.run(1)
+        assert told() == 1
 
     @pytest.mark.parametrize("extension", [EXTENSION, "2"])
     def test_a_caller_that_gave_up_before_we_heard_of_it(

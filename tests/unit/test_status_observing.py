@@ -233,6 +233,14 @@ async def test_a_call_being_set_up_is_pending_and_judges_no_link() -> None:
     assert (await stage.hq()).verdict.grade is Grade.UNSEEN
 
 
+async def test_a_caller_with_another_secret_shows_at_its_link() -> None:
+    stage = Stage()
+    stage.observer.refused("hq")
+    verdict = (await stage.hq()).verdict
+    assert verdict.grade is Grade.BAD
+    assert "another secret" in verdict.reason
+
+
 async def test_sums_of_a_link_keep_what_ended_calls_did() -> None:
     stage = Stage()
     near, _ = stage.answered()
