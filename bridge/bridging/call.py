@@ -334,7 +334,7 @@ class BridgedCall:
         was_dialing = not slots.dialing_over
         signal = slots.take(now)
         tag = _DIALED if was_dialing and slots.dialing_over else None
-        if signal == HangUp():
+        if isinstance(signal, HangUp):
             self._hang_up_link(self._cause)
         else:
             send_signal(call, signal, now, tag)

@@ -298,7 +298,7 @@ class InboundCall:
         if self.phase is Phase.RINGING and self._legs.begins_early_media():
             slots.offer_control(ControlSubclass.PROGRESS)
         signal = slots.take(now)
-        if signal == HangUp():
+        if isinstance(signal, HangUp):
             self._hang_up_link(self._cause)
             return
         send_signal(self._call, signal, now)

@@ -12,14 +12,14 @@ def send_signal(call: Call, signal: Signal, now: float, tag: object = None) -> N
         LocalProtocolError: the call is over.
     """
     match signal:
+        case Cng():
+            call.send_cng(now, tag)
         case Digit(value=digit):
             call.send_digit(digit, now, tag)
         case Control(subclass=subclass):
             call.send_control(ControlSubclass(subclass), now, tag)
         case Text(value=text):
             call.send_text(text, now, tag)
-        case Cng():
-            call.send_cng(now, tag)
 
 
 def summary(call: Call | None, media: CallMedia) -> dict[str, int]:

@@ -65,6 +65,7 @@ class HangUp:
 
 
 Signal = Digit | Cng | Control | Text | HangUp
+_NOTHING: Final = Cng()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +192,14 @@ class SignalSlots:
             if self._slots_left < 0:
                 return HangUp()
         if not self._dialing:
-            return self._pending.popleft() if self._pending else Cng()
+            return self._pending.popleft() if self._pending else _NOTHING
         digit = self._dialing.popleft()
         if not self._dialing:
             # From the terminator's place on the slow clock runs, on a grid that starts here.
             self._grid_origin = self.next_slot_at()
             self._grid_index = 0
             self._grid_step_s = IN_CALL_SLOT_S
-        return Cng() if digit is None else Digit(digit)
+        return _NOTHING if digit is None else Digit(digit)
 
     def _advance(self, now: float) -> None:
         # At least half a slot lies between two frames. A stall costs grid places, never frames:

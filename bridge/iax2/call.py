@@ -146,8 +146,11 @@ class Call(CallLeg):
 
     def next_deadline(self) -> float | None:
         """Return when `handle_timeout` wants to be called."""
-        deadlines = (self._timers.next_deadline(), self._channel.sequence.next_deadline())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        timer_at = self._timers.next_deadline()
+        again_at = self._channel.sequence.next_deadline()
+        if again_at is None or (timer_at is not None and timer_at < again_at):
+            return timer_at
+        return again_at
 
     def handle_timeout(self, now: float) -> None:
         """Send again what is due, and act on timers that ran out."""

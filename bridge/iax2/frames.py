@@ -31,9 +31,11 @@ _SUBCLASS_MINUS_ONE: Final = 0xFF
 _POWER_MASK: Final = 0x3F
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FullFrame:
     """A reliable frame with a 12-octet header; its repr shows neither digits nor data.
+
+    Nothing changes one; that nothing can would make it four times as dear.
 
     `timestamp_ms` counts 32 bits of milliseconds since the sender's first frame, `oseqno` and
     `iseqno` are modulo 256, `subclass` is the decoded value (a media format as its own bit).

@@ -180,7 +180,8 @@ class ReliableSequence:
 
     def next_deadline(self) -> float | None:
         """Return when the next retransmission is due."""
-        return min((waiting.deadline for waiting in self._outstanding), default=None)
+        outstanding = self._outstanding
+        return min([waiting.deadline for waiting in outstanding]) if outstanding else None
 
     def due(self, now: float, *, handshake: bool = False) -> list[Outstanding]:
         """Return the frames to send again now, oldest first, and schedule their next time.

@@ -20,6 +20,8 @@ from typing import Final
 class State(Enum):
     """Where a call leg stands."""
 
+    __hash__ = object.__hash__  # looked up with every frame, and Enum's own is a call into Python
+
     INITIAL = auto()
     NEW_SENT = auto()
     GIVEN_UP = auto()
@@ -34,6 +36,8 @@ class State(Enum):
 
 class Input(Enum):
     """What can happen to a call leg: a frame received, a command, or time."""
+
+    __hash__ = object.__hash__
 
     RECEIVE_NEW = auto()
     RECEIVE_CALLTOKEN = auto()

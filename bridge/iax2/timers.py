@@ -26,6 +26,8 @@ CALL_NUMBER_QUARANTINE_S: Final = 60.0
 class Timer(Enum):
     """What a call may be waiting for."""
 
+    __hash__ = object.__hash__  # as that of State
+
     SETUP = auto()
     CHALLENGE = auto()
     AUTHENTICATION = auto()
@@ -38,10 +40,11 @@ class Timer(Enum):
 class Timers:
     """Deadlines of one call."""
 
-    __slots__ = ("_deadlines",)
+    __slots__ = ("_deadlines", "_next")
 
     def __init__(self) -> None:
         self._deadlines: dict[Timer, float] = {}
+        self._next: float | None = None  # asked for with every frame, changed with few
 
     def __contains__(self, timer: Timer) -> bool:
         return timer in self._deadlines
@@ -49,23 +52,29 @@ class Timers:
     def start(self, timer: Timer, deadline: float) -> None:
         """Set or move a timer's deadline."""
         self._deadlines[timer] = deadline
+        self._look()
 
     def stop(self, timer: Timer) -> None:
         """Forget a timer; one that does not run is fine."""
         self._deadlines.pop(timer, None)
+        self._look()
 
     def stop_all(self) -> None:
         """Forget every timer."""
         self._deadlines.clear()
+        self._look()
 
     def next_deadline(self) -> float | None:
         """Return the earliest deadline, or None where nothing runs."""
-        return min(self._deadlines.values(), default=None)
+        return self._next
 
     def pop_expired(self, now: float) -> Timer | None:
         """Remove and return the timer that ran out first, None where none has."""
-        timer = min(self._deadlines, key=self._deadlines.__getitem__, default=None)
-        if timer is None or self._deadlines[timer] > now:
+        if self._next is None or self._next > now:
             return None
-        del self._deadlines[timer]
+        timer = min(self._deadlines, key=self._deadlines.__getitem__)
+        self.stop(timer)
         return timer
+
+    def _look(self) -> None:
+        self._next = min(self._deadlines.values(), default=None)
