@@ -8,7 +8,6 @@ It must not know what a leg is bridged with.
 from __future__ import annotations
 
 import itertools
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -30,9 +29,17 @@ from bridge.sip.call import CallTable, PjCall, log_failure
 from bridge.sip.door import Door, Told
 from bridge.sip.faults import fault_of
 from bridge.sip.info import DONE, read_info
-from bridge.sip.leg import NOT_ACCEPTABLE_HERE, SERVER_ERROR, LegHandler, LegState, SipLeg
-from bridge.sip.library import Library, explain
+from bridge.sip.leg import (
+    NOT_ACCEPTABLE_HERE,
+    SERVER_ERROR,
+    LegHandler,
+    LegState,
+    MakeOffer,
+    SipLeg,
+)
+from bridge.sip.library import QUIET_POLL_S, Library, explain
 from bridge.sip.line_limit import LineLimit
+from bridge.sip.local_hosts import LocalHosts
 from bridge.sip.messages import (
     host_port,
     request_user,
@@ -44,6 +51,8 @@ from bridge.sip.messages import (
 from bridge.sip.sdes import Srtp
 from bridge.sip.sdp import LocalMedia, SdpError, parse_sdp_untrusted
 from bridge.sip.settings import SipError, SipSettings, parse_listen_url
+from bridge.sip.trunk_account import PjTrunkAccount
+from bridge.sip.trunks import Trunk
 
 log = structlog.get_logger("sip")
 
@@ -52,8 +61,6 @@ GOODBYE_S = 0.1
 REFUSAL_LOG_INTERVAL_S = 1.0
 UNAVAILABLE = 503
 OVERLOADED = Answer(UNAVAILABLE, headers=(("Retry-After", "5"),))
-
-_ANY_PORT = 9  # nothing is sent there
 
 OnIncoming = Callable[[SipLeg], LegHandler | None]
 
@@ -81,7 +88,8 @@ class SipAgent:
 
     When `on_incoming` returns None the leg is refused with 500, unless it has ended the leg itself.
     `admission` decides about each request outside a dialog; by default the sources in
-    settings.allow are admitted. While `is_overloaded` says so, new calls get 503 and no more.
+    settings.allow are admitted. While `is_overloaded` says so, new calls get 503 and no more, but
+    for numbers that `is_urgent`. `trunks` are those of the settings.
 
     Raises:
         SipError: a listen url that cannot be read.
@@ -93,6 +101,7 @@ class SipAgent:
         on_incoming: OnIncoming,
         admission: Admission | None = None,
         is_overloaded: Callable[[], bool] = lambda: False,
+        is_urgent: Callable[[str], bool] = lambda _number: False,
     ) -> None:
         self.counters = SipCounters()
         self.listening: tuple[str, ...] = ()
@@ -101,12 +110,14 @@ class SipAgent:
         self._on_incoming = on_incoming
         self._admission = admission or allow_networks(settings.allow)
         self._is_overloaded = is_overloaded
+        self._is_urgent = is_urgent
+        self.trunks = tuple(Trunk(trunk, trio.current_time) for trunk in settings.trunks)
         self._calls = CallTable(self._after_operation)
         self._ids = itertools.count(1)
         self._library: Library | None = None
         self._door = Door(self._decide, self._decide_in_call)
         self._closing = trio.Event()
-        self._bound_hosts = {a.host for a in self._listen if not a.is_wildcard}
+        self._hosts = LocalHosts(self._listen)
         self._entering = _Entering()
         self._refusal_lines = LineLimit(REFUSAL_LOG_INTERVAL_S)
 
@@ -132,11 +143,15 @@ class SipAgent:
                 door.exempt(str(network))
             door.registerModule()
             library.use_account(_Account(self._invited))
+            for trunk in self.trunks:
+                trunk.open(PjTrunkAccount(trunk, library, self.options))
             self.listening = library.listening
             await self._serve(library, task_status)
         finally:
             self._drop_calls()
             door.dropDelayed()
+            for trunk in self.trunks:
+                trunk.account = None
             library.destroy()
             door.unregisterModule()  # after it: before, pjsip sleeps 100 ms to be on the safe side
             self._library = None
@@ -146,6 +161,8 @@ class SipAgent:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(library.pump)
+                for trunk in self.trunks:
+                    nursery.start_soon(trunk.run)
                 task_status.started()
                 await self._closing.wait()
                 nursery.cancel_scope.cancel()
@@ -162,12 +179,20 @@ class SipAgent:
         moment_s = GOODBYE_S if self._calls.by_id else 0
         for call in list(self._calls.by_id.values()):
             call.leg.end(UNAVAILABLE)
+        for trunk in self.trunks:
+            trunk.release()
         with trio.move_on_after(SHUTDOWN_S):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(library.pump)
                 await trio.sleep(moment_s)
                 await library.quiet()
+                await self._trunks_are_released()
                 nursery.cancel_scope.cancel()
+
+    async def _trunks_are_released(self) -> None:
+        # None signals it, as in Library.quiet().
+        while any(trunk.is_releasing for trunk in self.trunks):  # noqa: ASYNC110
+            await trio.sleep(QUIET_POLL_S)
 
     def _drop_calls(self) -> None:
         """Let go of what no phone has acknowledged in time; its user still learns of the end."""
@@ -176,7 +201,7 @@ class SipAgent:
             call.leg.disconnected(UNAVAILABLE, "", None)
 
     def close(self) -> None:
-        """Let run() end; it takes up to 2 s."""
+        """Let run() end, within 2 s."""
         self._closing.set()
 
     def call(self, uri: str, handler: LegHandler, local: LocalMedia, from_uri: str = "") -> SipLeg:
@@ -185,20 +210,66 @@ class SipAgent:
         Raises:
             SipError: not running, or the URI cannot be called; neither URI is in the text.
         """
-        if self._library is None or self._closing.is_set():
-            raise SipError("the SIP agent is not running")
+        library = self._running()
         if self._is_full:
             raise SipError("the SIP agent has all the calls it may have")
-        call = PjCall(self._library.account, pj.PJSUA_INVALID_ID, self._calls)
-        call.leg = SipLeg(
+        call = PjCall(library.account, pj.PJSUA_INVALID_ID, self._calls)
+        call.leg = self._leg_toward(call, uri_place(uri), local, self.srtp_toward(uri))
+        return self._place(call, uri, handler, from_uri)
+
+    def call_trunk(
+        self, trunk: Trunk, to: str, handler: LegHandler, offer: MakeOffer, *, urgent: bool = False
+    ) -> SipLeg:
+        """Place a call on one of `trunks`.
+
+        Args:
+            trunk: Which one.
+            to: Whom to call there: a user part, escaped.
+            handler: Is told all else.
+            offer: Makes our offer.
+            urgent: No limit holds.
+
+        Raises:
+            SipError: not running, the trunk is nowhere or full; the number is not in the text.
+        """
+        self._running()
+        settings, address, srtp = trunk.settings, trunk.address, trunk.settings.srtp
+        if address is None or trunk.account is None:
+            raise SipError(f"the address of trunk {settings.name} is not known")
+        most = settings.calls_max or self._settings.max_calls
+        if not urgent and (self._is_full or self.calls_on(trunk) >= most):
+            raise SipError(f"trunk {settings.name} has all the calls it may have")
+        local = offer(self._hosts.toward(address[0]), srtp)
+        call = PjCall(trunk.account, pj.PJSUA_INVALID_ID, self._calls)
+        call.trunk = settings.name
+        call.leg = self._leg_toward(call, address[:2], local, srtp)
+        leg = self._place(call, settings.uri(to), handler, "")
+        trunk.calls += 1
+        return leg
+
+    def calls_on(self, trunk: Trunk) -> int:
+        """How many calls a trunk has now."""
+        return sum(call.trunk == trunk.settings.name for call in self._calls.by_id.values())
+
+    def _running(self) -> Library:
+        if self._library is None or self._closing.is_set():
+            raise SipError("the SIP agent is not running")
+        return self._library
+
+    def _leg_toward(
+        self, call: PjCall, place: tuple[str, int], local: LocalMedia, srtp: Srtp
+    ) -> SipLeg:
+        return SipLeg(
             next(self._ids),
             call,
             state=LegState.CALLING,
-            source=uri_place(uri),
+            source=place,
             local_host=local.host,
             local=local,
-            srtp=self.srtp_toward(uri),
+            srtp=srtp,
         )
+
+    def _place(self, call: PjCall, uri: str, handler: LegHandler, from_uri: str) -> SipLeg:
         try:
             call.place(uri, from_uri)
         except pj.Error as error:
@@ -232,7 +303,7 @@ class SipAgent:
             return Answer(UNAVAILABLE)
         decision = self._admission(request)
         if isinstance(decision, Admitted):
-            if request.method == "INVITE" and (self._is_full or self._is_overloaded()):
+            if request.method == "INVITE" and self._is_too_much(request):
                 return OVERLOADED
             if fault := fault_of(request):
                 return fault
@@ -241,6 +312,10 @@ class SipAgent:
         if decision.status == FORBIDDEN.status:
             self._note_refusal(request.source[0])
         return decision
+
+    def _is_too_much(self, request: SipRequest) -> bool:
+        is_busy = self._is_full or self._is_overloaded()
+        return is_busy and not self._is_urgent(request_user(request.message))
 
     def _decide_in_call(self, call_id: int, request: SipRequest) -> Answer | None:
         """INFO and OPTIONS within a call."""
@@ -283,7 +358,7 @@ class SipAgent:
             caller=user_part(call.getInfo().remoteUri),
             called=request_user(message),
             source=source,
-            local_host=self._reached_host(source[0]),
+            local_host=self._hosts.reached_by(source[0], self._entering.local_host),
             srtp=self._settings.srtp_over(self._entering.transport),
             user=self._entering.user,
             transport=self._entering.transport.lower().removesuffix("6"),
@@ -297,37 +372,13 @@ class SipAgent:
         elif not leg.is_over:
             leg.end(SERVER_ERROR)
 
-    def _reached_host(self, source_host: str) -> str:
-        """The address of ours that a source has reached, as good as it can be known.
-
-        A socket bound to all addresses does not tell: then it is the one that the kernel would
-        answer from.
-        """
-        arrived_at = self._entering.local_host
-        if arrived_at in self._bound_hosts:
-            return arrived_at
-        return _answering_host(source_host) or arrived_at
-
     def srtp_toward(self, uri: str) -> Srtp:
         """Whether audio is encrypted with a phone of this sip URI."""
         return self._settings.srtp_over(uri_transport(uri))
 
     def host_toward(self, uri: str) -> str:
         """The address of ours that a sip URI is called from; empty when it leads nowhere."""
-        host, _ = uri_place(uri)
-        bound = [each for each in self._bound_hosts if (":" in each) == (":" in host)]
-        return bound[0] if bound else _answering_host(host)
-
-
-def _answering_host(host: str) -> str:
-    """The address that the kernel would send to a host from; empty when it would not."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((host, _ANY_PORT))
-        except OSError:
-            return ""
-        return str(probe.getsockname()[0])
+        return self._hosts.toward(uri_place(uri)[0])
 
 
 class _Account(pj.Account):  # type: ignore[misc]  # pjsua2 carries no types

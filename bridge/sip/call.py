@@ -70,6 +70,8 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
     """One call of pjsua2; `leg` is set right after construction, before any callback."""
 
     leg: SipLeg
+    trunk = ""
+    """The name of the trunk that it was placed on."""
 
     def __init__(self, account: pj.Account, call_id: int, table: CallTable) -> None:
         super().__init__(account, call_id)

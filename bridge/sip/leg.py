@@ -29,6 +29,9 @@ _ACCEPTED = 200
 _SESSION_ID_BITS = 62
 _MAX_REASON_CHARACTERS = 64
 
+MakeOffer = Callable[[str, Srtp], LocalMedia]
+"""From our address, and whether audio is encrypted, to what our offer says."""
+
 
 class LegState(Enum):
     """Where a leg stands; ENDING and ENDED take no more requests."""

@@ -18,9 +18,11 @@ import pjsua2 as pj
 import structlog
 import trio
 
+from bridge.iax2.auth import Address
+from bridge.sip.accounts import base_config, trunk_config
 from bridge.sip.line_limit import LineLimit
 from bridge.sip.messages import host_port
-from bridge.sip.settings import ListenAddress, SipError, SipSettings
+from bridge.sip.settings import ListenAddress, SipError, SipSettings, TrunkSettings
 
 log = structlog.get_logger("sip")
 
@@ -30,6 +32,7 @@ FRUITLESS_PAUSE_S = 0.01
 LOG_INTERVAL_S = 0.1
 SPARE_CALL_SLOTS = 64  # for calls that are over but for the phone's acknowledgement
 
+_FIRST_ACCOUNT = 0
 _MODULE_NAME = re.compile(r"[A-Za-z_]+")
 _SYSTEM_ERRORS = 120_000  # PJ_ERRNO_START_SYS: pjlib adds it to errno
 _LEVELS = {0: "critical", 1: "error", 2: "warning", 3: "info"}
@@ -76,6 +79,18 @@ class _LogWriter(pj.LogWriter):  # type: ignore[misc]  # pjsua2 carries no types
         )
 
 
+class _Endpoint(pj.Endpoint):  # type: ignore[misc]  # pjsua2 carries no types
+    """Leaves every call that comes in to the one account that is no trunk's.
+
+    By itself PJSIP would compare the names that the caller wrote, and could then prove a trunk's
+    password to a stranger.
+    """
+
+    def onSelectAccount(self, prm: pj.OnSelectAccountParam) -> None:  # noqa: N802
+        """Choose the account of a request outside a dialog."""
+        prm.accountIndex = _FIRST_ACCOUNT
+
+
 class Library:
     """The open library; `endpoint` and `account` are pjsua2's own objects.
 
@@ -92,7 +107,7 @@ class Library:
         if Library._is_open:  # a second Endpoint would abort the process
             raise SipError("pjsua2 is in use already: one SIP agent for each process")
         before = _epoll_descriptors()
-        self.endpoint = pj.Endpoint()
+        self.endpoint = _Endpoint() if settings.trunks else pj.Endpoint()
         Library._is_open = True
         try:
             self.endpoint.libCreate()
@@ -147,28 +162,30 @@ class Library:
 
     def use_account(self, account: pj.Account) -> None:
         """Let an Account subclass take the calls: incoming ones go to its onIncomingCall."""
-        config = pj.AccountConfig()
-        config.idUri = "sip:bridge@localhost"
-        media = config.mediaConfig
-        if self._uses_ipv6:
-            media.ipv6Use = pj.PJSUA_IPV6_ENABLED_PREFER_IPV4
-        media.useLoopMedTp = True
-        media.enableLoopback = False
-        media.lockCodecEnabled = False
-        media.streamKaEnabled = False
-        media.srtpUse = pj.PJMEDIA_SRTP_OPTIONAL
-        media.srtpSecureSignaling = 0
-        calls = config.callConfig
-        calls.timerUse = pj.PJSUA_SIP_TIMER_OPTIONAL
-        calls.timerSessExpiresSec, calls.timerMinSESec = self._session_s
-        nat = config.natConfig
-        nat.contactRewriteUse = nat.viaRewriteUse = nat.sdpNatRewriteUse = 0
-        nat.sipOutboundUse = 0
+        config = base_config(self._session_s, uses_ipv6=self._uses_ipv6)
         try:
             account.create(config, True)  # noqa: FBT003  # pjsua2 takes no keyword here
         except pj.Error as error:
             raise SipError(f"pjsua2 takes no calls: {explain(error.status)}") from None
         self.account = account
+
+    def use_trunk(self, account: pj.Account, trunk: TrunkSettings, address: Address) -> None:
+        """Let an account stand for a trunk that is at an address, or has moved there.
+
+        It does not register by itself.
+
+        Raises:
+            SipError: pjsua2 cannot use it so.
+        """
+        base = base_config(self._session_s, uses_ipv6=self._uses_ipv6)
+        config = trunk_config(base, trunk, address)
+        try:
+            if account.isValid():
+                account.modify(config)
+            else:
+                account.create(config)
+        except pj.Error as error:
+            raise SipError(f"trunk {trunk.name}: {explain(error.status)}") from None
 
     @trio.lowlevel.enable_ki_protection
     async def pump(self) -> None:

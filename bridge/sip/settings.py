@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bridge.errors import BridgeError
@@ -30,6 +30,38 @@ class TlsFiles:
     certificate: Path
     key: Path
     client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkSettings:
+    """A SIP server that calls are placed on, and that we may register with.
+
+    Attributes:
+        name: As configured.
+        user: Whom it asks for the password; its registration has the same name.
+        password: Proved by digest (MD5, SHA-256), never sent.
+        domain: What stands behind the '@' of its URIs.
+        from_user: Who calls, in From.
+        transport: "udp" or "tcp".
+        registers: Whether we register, for `expires_s` seconds at a time.
+        srtp: Whether audio is encrypted.
+        calls_max: Calls at a time; None: no matter.
+    """
+
+    name: str
+    user: str
+    password: str = field(repr=False)
+    domain: str
+    from_user: str
+    transport: str = "udp"
+    registers: bool = True
+    expires_s: int = 600
+    srtp: Srtp = Srtp.OFF
+    calls_max: int | None = None
+
+    def uri(self, user: str) -> str:
+        """The SIP URI of somebody there; `user` is escaped."""
+        return f"sip:{user}@{uri_host(self.domain)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +89,7 @@ class SipSettings:
     srtp: Srtp | None = None
     session_expires_s: int = 1800
     min_se_s: int = 90
+    trunks: tuple[TrunkSettings, ...] = ()
 
     def srtp_over(self, transport: str) -> Srtp:
         """What holds for a call whose SIP came over a transport, like "UDP" or "TLS"."""
@@ -83,6 +116,11 @@ class ListenAddress:
     def is_wildcard(self) -> bool:
         """Whether it stands for every address of this machine."""
         return ipaddress.ip_address(self.host).is_unspecified
+
+
+def uri_host(host: str) -> str:
+    """A host as it stands in a URI: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def parse_listen_url(url: str) -> ListenAddress:

@@ -35,3 +35,17 @@ def authorization(
         f'uri="{uri}", response="{response}", algorithm={given["algorithm"]}, qop=auth, '
         f'nc={nc}, cnonce="{cnonce}"'
     )
+
+
+def proves(authorization: str, user: str, realm: str, password: str, method: str) -> bool:
+    """Whether an Authorization shows that its sender knows the password."""
+    given = parse_challenge(authorization)
+    make = _HASHES[given.get("algorithm", "MD5")]
+
+    def hashed(*parts: str) -> str:
+        return make(":".join(parts).encode()).hexdigest()
+
+    secret = hashed(user, realm, password)
+    middle = [given[name] for name in ("nonce", "nc", "cnonce", "qop")]
+    expected = hashed(secret, *middle, hashed(method, given["uri"]))
+    return given["username"] == user and given["response"] == expected

@@ -1,0 +1,133 @@
+"""Trunks on a real pjsua2: registration and calls with a password, and a refusal."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from ipaddress import ip_network
+
+import pytest
+import trio
+
+from bridge.sip.agent import SipAgent
+from bridge.sip.leg import LegState, SipLeg
+from bridge.sip.sdes import Srtp
+from bridge.sip.sdp import LocalMedia
+from bridge.sip.settings import SipError, SipSettings, TrunkSettings
+from bridge.sip.trunks import TrunkState
+from tests.driver.sip_phone import LOCAL, Recorder
+from tests.lab.nursery import open_lab_nursery
+from tests.lab.trunk import PASSWORD, REALM, USER, Demand, SipTrunk, open_trunk
+
+WAIT_S = 5.0
+NUMBER = "+4930123456"
+SETTINGS = TrunkSettings("provider", USER, PASSWORD, REALM, "+15550100", expires_s=60)
+
+
+def nobody(_leg: SipLeg) -> None:
+    """No call comes in here."""
+
+
+def offer(_host: str, _srtp: Srtp) -> LocalMedia:
+    return LOCAL
+
+
+@asynccontextmanager
+async def agent_of(trunk: SipTrunk, settings: TrunkSettings = SETTINGS) -> AsyncIterator[SipAgent]:
+    """An agent whose one trunk is at the lab's."""
+    listen, allow = ("udp://127.0.0.1:0", "tcp://127.0.0.1:0"), (ip_network("127.0.0.0/8"),)
+    agent = SipAgent(SipSettings(listen=listen, allow=allow, trunks=(settings,)), nobody)
+    agent.trunks[0].move_to(trunk.address)
+    async with open_lab_nursery() as nursery:
+        await nursery.start(agent.run)
+        yield agent
+        agent.close()
+
+
+async def until(what: Callable[[], bool]) -> None:
+    with trio.fail_after(WAIT_S):
+        while not what():  # noqa: ASYNC110 - the agent tells nobody
+            await trio.sleep(0.01)
+
+
+@pytest.mark.parametrize("algorithms", [("MD5",), ("SHA-256",), ("SHA-256", "MD5")])
+async def test_it_registers_and_at_the_end_no_longer(algorithms: tuple[str, ...]) -> None:
+    async with open_trunk(Demand(algorithms)) as trunk:
+        async with agent_of(trunk) as agent:
+            taken = await trunk.registers(1, WAIT_S)
+            await until(lambda: agent.trunks[0].seen.state is TrunkState.REGISTERED)
+            assert agent.trunks[0].seen.expires_at is not None
+        released = await trunk.registers(2, WAIT_S)
+    assert f"algorithm={algorithms[0]}" in taken.authorization
+    assert (taken.expires_s, released.expires_s) == (60, 0)
+    assert agent.trunks[0].seen.state is TrunkState.RELEASED
+    register = trunk.requests[0]
+    assert register.start_line == f"REGISTER sip:{REALM} SIP/2.0"
+    assert f"sip:+15550100@{REALM}" in register.get("to")
+    assert not register.get("route")
+
+
+async def test_it_renews_before_the_end() -> None:
+    async with open_trunk(Demand(grants_s=17)) as trunk, agent_of(trunk) as agent:
+        first = await trunk.registers(1, WAIT_S)
+        again = await trunk.registers(2, 10)
+        assert again.at_s - first.at_s < 8
+        assert agent.trunks[0].seen.state is TrunkState.REGISTERED
+
+
+async def test_a_wrong_password_is_tried_no_more_at_once() -> None:
+    wrong = replace(SETTINGS, password="another one")
+    async with open_trunk() as trunk, agent_of(trunk, wrong) as agent:
+        await until(lambda: agent.trunks[0].seen.state is TrunkState.REFUSED)
+        await trio.sleep(1.0)
+        assert trunk.refused == 1
+        seen = agent.trunks[0].seen
+        assert (seen.status, seen.tries_failed, seen.expires_at) == (403, 1, None)
+
+
+@pytest.mark.parametrize("as_proxy", [False, True])
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256"])
+async def test_a_call_shows_the_password(algorithm: str, *, as_proxy: bool) -> None:
+    handler = Recorder()
+    async with (
+        open_trunk(Demand((algorithm,), as_proxy=as_proxy)) as trunk,
+        agent_of(trunk) as agent,
+    ):
+        await until(lambda: agent.trunks[0].seen.state is TrunkState.REGISTERED)
+        leg = agent.call_trunk(agent.trunks[0], NUMBER, handler, offer)
+        assert leg.source == trunk.address
+        with trio.fail_after(WAIT_S):
+            call = await trunk.incoming.receive()
+        assert (call.called_user, call.caller_user) == (NUMBER, "+15550100")
+        assert agent.calls_on(agent.trunks[0]) == 1
+        call.ring()
+        await call.answer()
+        with trio.fail_after(WAIT_S):
+            await handler.answered.wait()
+        assert leg.state is LegState.UP
+        await call.bye()
+        assert agent.calls_on(agent.trunks[0]) == 0
+    assert [status for status, *_ in handler.ends] == [200]
+
+
+async def test_no_more_calls_than_it_may_have_but_urgent_ones() -> None:
+    settings = replace(SETTINGS, registers=False, calls_max=1)
+    handler = Recorder()
+    async with open_trunk() as trunk, agent_of(trunk, settings) as agent:
+        await until(lambda: agent.trunks[0].seen.state is TrunkState.ANSWERS)
+        ours = agent.trunks[0]
+        agent.call_trunk(ours, NUMBER, handler, offer)
+        with pytest.raises(SipError, match="all the calls it may have") as raised:
+            agent.call_trunk(ours, NUMBER, handler, offer)
+        assert NUMBER not in str(raised.value)
+        agent.call_trunk(ours, NUMBER, handler, offer, urgent=True)
+        assert (agent.calls_on(ours), ours.calls) == (2, 2)
+        assert not trunk.registered
+
+
+async def test_a_trunk_without_an_address_takes_no_call() -> None:
+    agent = SipAgent(SipSettings(listen=("udp://127.0.0.1:0",), trunks=(SETTINGS,)), nobody)
+    async with open_lab_nursery() as nursery:
+        await nursery.start(agent.run)
+        with pytest.raises(SipError, match="address of trunk provider is not known"):
+            agent.call_trunk(agent.trunks[0], NUMBER, Recorder(), offer)
+        agent.close()
