@@ -17,7 +17,7 @@ import trio
 from bridge import __version__, config, parts
 from bridge.bridging.call import BridgedCall
 from bridge.bridging.inbound_call import InboundCall
-from bridge.bridging.inbound_services import InboundServices, MakeOffer
+from bridge.bridging.inbound_services import InboundServices
 from bridge.bridging.limits import CallGate
 from bridge.bridging.link import Link
 from bridge.bridging.link_peers import LinkPeers
@@ -26,7 +26,7 @@ from bridge.bridging.services import CallServices
 from bridge.bridging.switchboard import Switchboard
 from bridge.bridging.tones import tones_of
 from bridge.config import Configuration, HostPort, Loaded
-from bridge.dialing.delivery import RegisteredPhone
+from bridge.dialing.delivery import Phone, RegisteredPhone, Target, TrunkNumber
 from bridge.iax2 import (
     Address,
     Call,
@@ -50,11 +50,13 @@ from bridge.net.media_driver import media_sources
 from bridge.net.resolver import keep_resolved
 from bridge.net.sources import Sources
 from bridge.sip.agent import SipAgent
-from bridge.sip.leg import SipLeg
+from bridge.sip.leg import MakeOffer, SipLeg
 from bridge.sip.phones import Phones
+from bridge.sip.settings import uri_host
 from bridge.status.observing import Observer
 from bridge.status.serving import serve_observer
 from bridge.status.tracing import FrameTrace, TraceRequest
+from bridge.status.trunks import trunks_seen
 
 LEAVE_WITHIN_S: Final = 2.2
 """For calls to complete what they have begun on the link: the default burst takes up to 2.12 s."""
@@ -114,6 +116,7 @@ class Service:
         self._agent = SipAgent(
             parts.sip_settings(configuration), self._take, admission, self._lag.is_overloaded
         )
+        self._trunks = {trunk.settings.name: trunk for trunk in self._agent.trunks}
         self._link_of_user = {
             link.acceptance.username: name for name, link in self._links.items() if link.acceptance
         }
@@ -148,6 +151,7 @@ class Service:
             trio.current_time,
             self._endpoint.dropped,
             lambda: asdict(self._switchboard.counters),
+            trunks=partial(trunks_seen, self._agent, trio.current_time),
         )
 
     def _frame_trace(self, trace: TraceRequest) -> FrameTrace:
@@ -227,6 +231,10 @@ class Service:
             if isinstance(peer, HostPort):
                 take = partial(self._move_peer, name)
                 nursery.start_soon(keep_resolved, peer.host, peer.port, family, take, name)
+        for name, trunk in self._trunks.items():
+            server = self._configuration.trunks[name].server
+            their = parts.trunk_family(self._configuration, name)
+            nursery.start_soon(keep_resolved, server.host, server.port, their, trunk.move_to, name)
         if self._phones:
             await nursery.start(self._phones.run, self._agent)
         nursery.start_soon(serve_observer, self._observer, self._configuration, self._trace)
@@ -292,17 +300,22 @@ class Service:
         self._observer.started(call, link.name)
         return call
 
-    def _find_phone(self, number: str, link: str) -> tuple[str, ...] | None:
-        phone = self._delivery.resolve(number, link)
-        if isinstance(phone, RegisteredPhone):
-            return self._phones.targets(phone.user) if self._phones else None
-        return None if phone is None else (phone.uri,)
+    def _find_phone(self, number: str, link: str) -> tuple[Target, ...] | None:
+        target = self._delivery.resolve(number, link)
+        if isinstance(target, RegisteredPhone):
+            uris = self._phones.targets(target.user) if self._phones else None
+            return None if uris is None else tuple(map(Phone, uris))
+        return None if target is None else (target,)
 
-    def _call_phone(self, uri: str, inbound: InboundCall, offer: MakeOffer) -> SipLeg:
-        host = self._agent.host_toward(uri)
-        local = offer(host, self._agent.srtp_toward(uri))
-        caller = f"sip:{inbound.link.name}@{f'[{host}]' if ':' in host else host}"
-        leg = self._agent.call(uri, inbound, local, caller)
+    def _call_phone(self, target: Target, inbound: InboundCall, offer: MakeOffer) -> SipLeg:
+        if isinstance(target, TrunkNumber):
+            trunk = self._trunks[target.trunk]
+            leg = self._agent.call_trunk(trunk, target.user, inbound, offer)
+        else:
+            host = self._agent.host_toward(target.uri)
+            local = offer(host, self._agent.srtp_toward(target.uri))
+            caller = f"sip:{inbound.link.name}@{uri_host(host)}"
+            leg = self._agent.call(target.uri, inbound, local, caller)
         leg.on_ringing = inbound.on_ringing
         return leg
 

@@ -3,6 +3,7 @@
 Owns no part and wires none: the composition root does.
 """
 
+import socket
 from collections.abc import Iterator
 from typing import Final
 
@@ -20,7 +21,7 @@ from bridge.sip.digest import Algorithm, ha1
 from bridge.sip.phones import PhoneSettings
 from bridge.sip.registrar import RegistrarSettings
 from bridge.sip.sdes import Srtp
-from bridge.sip.settings import SipSettings, TlsFiles
+from bridge.sip.settings import SipSettings, TlsFiles, TrunkSettings
 
 _ALGORITHMS: Final = {"sha-256": Algorithm.SHA_256, "md5": Algorithm.MD5}
 
@@ -105,9 +106,15 @@ def delivery_plan(configuration: Configuration) -> DeliveryPlan:
     """Return where calls from links go."""
     return DeliveryPlan(
         tuple(
-            PhoneRoute(entry.match, entry.from_link, entry.template, entry.to.behind_user)
+            PhoneRoute(
+                entry.match,
+                entry.from_link,
+                entry.template,
+                entry.to.behind_user if entry.to else "",
+                entry.trunk or "",
+            )
             for entry in configuration.dialplan
-            if entry.from_link is not None and entry.to is not None
+            if entry.from_link is not None
         )
     )
 
@@ -140,7 +147,32 @@ def sip_settings(configuration: Configuration) -> SipSettings:
         session_expires_s=sip.session_expires_s,
         min_se_s=sip.min_se_s,
         tls=TlsFiles(files.certificate, files.key, files.client_ca) if files else None,
+        trunks=tuple(_trunk(name, trunk) for name, trunk in configuration.trunks.items()),
     )
+
+
+def _trunk(name: str, trunk: config.Trunk) -> TrunkSettings:
+    return TrunkSettings(
+        name=name,
+        user=trunk.user,
+        password=trunk.password.reveal(),
+        domain=trunk.own_domain,
+        from_user=trunk.own_user,
+        transport=trunk.transport,
+        registers=trunk.registers,
+        expires_s=trunk.expires_s,
+        srtp=Srtp(trunk.srtp),
+        calls_max=trunk.calls_max,
+    )
+
+
+def trunk_family(configuration: Configuration, name: str) -> int:
+    """Return the family of addresses that a trunk is to be called at."""
+    trunk = configuration.trunks[name]
+    listens = {
+        ":" in url.host for url in configuration.sip.listen if url.transport == trunk.transport
+    }
+    return socket.AF_INET6 if ":" in trunk.server.host or False not in listens else socket.AF_INET
 
 
 def hold_source(configuration: Configuration) -> HoldSource:

@@ -171,18 +171,21 @@ class InboundCall:
     # The phone's side
 
     def _ring(self, number: str, now: float) -> None:
-        contacts = self._services.find_phone(number, self.link.name)
-        if contacts is None:
+        targets = self._services.find_phone(number, self.link.name)
+        if targets is None:
             self._log.info("no route matches the number")
             self._refuse(Cause.UNASSIGNED_NUMBER, now)
             return
         self.phase = Phase.RINGING
         self._until = now + self._acceptance.ring_s
         self._offer_control(ControlSubclass.PROCEEDING)
-        for uri in contacts:
+        for target in targets:
             keys = KeyExchange()
-            with suppress(BridgeError):
-                leg = self._services.call_phone(uri, self, partial(self._offer, keys))
+            try:
+                leg = self._services.call_phone(target, self, partial(self._offer, keys))
+            except BridgeError as error:
+                self._log.warning("phone cannot be called", why=str(error))
+            else:
                 self._legs.add(leg, keys)
         self._log.info("phone called", contacts=self._legs.count)
         if not self._legs.count:

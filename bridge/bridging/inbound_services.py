@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from bridge.bridging.phone_side import CallTimes, HoldSource, nothing_on_hold
+from bridge.dialing.delivery import Target
 from bridge.iax2 import Format
 from bridge.media.sources import Source
+from bridge.sip.leg import MakeOffer
 from bridge.sip.sdes import Srtp
-from bridge.sip.sdp import AudioDescription, LocalMedia
+from bridge.sip.sdp import AudioDescription
 
 if TYPE_CHECKING:
     from bridge.bridging.inbound_call import InboundCall
-
-MakeOffer = Callable[[str, Srtp], LocalMedia]
 
 
 class OutgoingLeg(Protocol):
@@ -54,7 +54,7 @@ class InboundServices:
         clock: Returns now in seconds.
         uniform: Draws a random number from a range.
         tone: Makes the tone that stands for a CONTROL subclass in a format, None where none does.
-        find_phone: From number and link to the SIP URIs to call; None: nobody has this number.
+        find_phone: From number and link to whom to call; None: nobody has this number.
         call_phone: Places a SIP call for the call given; it is told how to offer media from an
             address of ours, with or without SRTP. Raises BridgeError where that is not possible.
         media_address: Our address for SDP where it is not the one that the phone reaches.
@@ -66,8 +66,8 @@ class InboundServices:
     clock: Callable[[], float]
     uniform: Callable[[float, float], float]
     tone: Callable[[int, Format], Source | None]
-    find_phone: Callable[[str, str], tuple[str, ...] | None]
-    call_phone: Callable[[str, "InboundCall", MakeOffer], OutgoingLeg]
+    find_phone: Callable[[str, str], tuple[Target, ...] | None]
+    call_phone: Callable[[Target, "InboundCall", MakeOffer], OutgoingLeg]
     media_address: str | None
     times: CallTimes
     drain: Callable[[], None]

@@ -10,6 +10,7 @@ from bridge.config.problems import ConfigurationError, Problem
 from bridge.config.routes import RouteEntry
 from bridge.config.secret import Secret
 from bridge.config.sip import Sip
+from bridge.config.trunks import Trunk
 from bridge.config.values import HostPort, ListenUrl, PortRange
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "RouteEntry",
     "Secret",
     "Sip",
+    "Trunk",
     "load_configuration",
     "load_state_folder",
 ]

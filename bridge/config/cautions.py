@@ -11,6 +11,7 @@ from bridge.config.phones import Phone
 from bridge.config.problems import KeyPath
 from bridge.config.routes import RouteEntry
 from bridge.config.secret import Secret
+from bridge.config.trunks import Trunk
 from bridge.config.values import HostPort, ListenUrl
 
 _PASSWORD_BITS_MIN: Final = 60
@@ -28,6 +29,7 @@ _SLOW_EXPRESSION: Final = (
 def cautions(configuration: Configuration) -> Iterator[Caution]:
     """All that an operator should look at once more."""
     yield from _of_sip(configuration)
+    yield from _of_trunks(configuration)
     metrics = configuration.metrics.listen
     if metrics is not None and not ipaddress.ip_address(metrics.host).is_loopback:
         yield ("metrics", "listen"), "who reaches it learns how many calls there are, and when"
@@ -45,6 +47,24 @@ def cautions(configuration: Configuration) -> Iterator[Caution]:
         for name in route.link:
             yield from _of_route(("dialplan", index), route, name, configuration.links[name])
     yield from _of_plan(configuration)
+
+
+def _of_trunks(configuration: Configuration) -> Iterator[Caution]:
+    used = {route.trunk for route in configuration.dialplan}
+    for name, trunk in configuration.trunks.items():
+        if name not in used:
+            yield ("trunks", name), "no route leads to this trunk"
+        yield from _of_trunk(("trunks", name), trunk)
+
+
+def _of_trunk(path: KeyPath, trunk: Trunk) -> Iterator[Caution]:
+    if trunk.password.strength.bits < _PASSWORD_BITS_MIN:
+        yield (*path, "password"), "can be guessed by who sees its digest: take a longer one"
+    if trunk.password.open_to_others:
+        origin = trunk.password.origin
+        yield (*path, "password"), f"{origin} is open to every user of this machine: chmod 600"
+    if trunk.srtp != "off":
+        yield (*path, "srtp"), "over UDP and TCP the keys of the audio can be read by everybody"
 
 
 def _of_sip(configuration: Configuration) -> Iterator[Caution]:

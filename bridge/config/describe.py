@@ -14,6 +14,7 @@ from bridge.config.models import Configuration, Link
 from bridge.config.routes import RouteEntry
 from bridge.config.secret import Secret
 from bridge.config.sip import Sip
+from bridge.config.trunks import Trunk
 from bridge.iax2.rsa import RSA_BITS
 
 _NOT_HIDDEN: Final = (
@@ -36,6 +37,7 @@ def describe(loaded: Loaded) -> tuple[DescribedSection, ...]:
     return (
         _phones(configuration),
         *(_link(name, link) for name, link in configuration.links.items()),
+        *(_trunk(name, trunk) for name, trunk in configuration.trunks.items()),
         _routes(configuration),
     )
 
@@ -105,6 +107,21 @@ def _link(name: str, link: Link) -> DescribedSection:
         *_registrations(link),
     )
     return DescribedSection(f"Link {name}", rows)
+
+
+def _trunk(name: str, trunk: Trunk) -> DescribedSection:
+    registers = f"for {trunk.expires_s} s at a time" if trunk.registers else "no; asked by OPTIONS"
+    audio = {"off": "in clear", "optional": "encrypted if it can", "required": "encrypted"}
+    rows = (
+        ("Goes to", f"{trunk.server} over {trunk.transport}, as {trunk.own_user}"),
+        ("Registers", registers),
+        ("Password", f"of {trunk.user}, from {trunk.password.origin}; proved by digest"),
+        ("In clear", "who calls, the number, and when; nothing of it is hidden"),
+        ("Audio", audio[trunk.srtp]),
+        ("At a time", f"{trunk.calls_max or 'as many calls as there may be in all'}"),
+        ("Calls from it", "refused, unless its address is in sip.allow"),
+    )
+    return DescribedSection(f"Trunk {name}", rows)
 
 
 def _audio(link: Link) -> str:
@@ -228,6 +245,8 @@ def _routes(configuration: Configuration) -> DescribedSection:
 
 def _route(configuration: Configuration, route: RouteEntry) -> str:
     if not route.link:
+        if route.trunk:
+            return f"calls from link {route.from_link} go to trunk {route.trunk} as {route.dial}"
         return f"calls from link {route.from_link} ring {route.to}"
     links = ", else ".join(route.link)
     limits = configuration.links[route.link[0]].limits

@@ -59,6 +59,7 @@ def load_configuration(path: Path | str, environment: Mapping[str, str] | None =
         environment=os.environ if environment is None else environment,
         allow_inline_secrets=is_true(_at(source.data, "allow_inline_secrets")),
         link_names=frozenset(_keys(_at(source.data, "links"))),
+        trunk_names=frozenset(_keys(_at(source.data, "trunks"))),
     )
     configuration = _validated(Configuration, source, context)
     warnings = [source.problem(key, text) for key, text in cautions(configuration)]

@@ -39,6 +39,7 @@ from bridge.config.rsa_key import PrivateKey, fitting, private_key_of
 from bridge.config.secret import Secret
 from bridge.config.section import SecretField, Section, load_context
 from bridge.config.sip import Sip
+from bridge.config.trunks import Trunk, frozen_trunks
 from bridge.config.values import expected, refusal
 from bridge.dialing.caller import CallerFormat, CallerFormatError
 from bridge.dialing.envelope import Envelope
@@ -267,9 +268,27 @@ class Configuration(Section):
     links: Annotated[Mapping[values.LinkName, Link], AfterValidator(_frozen_links)] = Field(
         description="at least one link, by its name"
     )
+    # Behind `sip`, which must listen where they call from.
+    trunks: Annotated[Mapping[values.LinkName, Trunk], AfterValidator(frozen_trunks)] = Field(
+        default_factory=dict,
+        validate_default=True,
+        description="SIP servers that calls are placed on, by their names",
+    )
     dialplan: tuple[RouteEntry, ...] = Field(
         (), description="which numbers go to which link, first match first"
     )
+
+    @field_validator("trunks")
+    @classmethod
+    def _trunks_have_a_transport(
+        cls, trunks: Mapping[str, Trunk], info: ValidationInfo
+    ) -> Mapping[str, Trunk]:
+        sip = info.data.get("sip")
+        for name, trunk in trunks.items():
+            if isinstance(sip, Sip) and trunk.transport not in {u.transport for u in sip.listen}:
+                text = f"sip.listen has no {trunk.transport}://, which calls to it leave from"
+                raise refusal(text, name, "transport")
+        return trunks
 
     @field_validator("dialplan")
     @classmethod

@@ -44,11 +44,18 @@ def _links(value: object, info: ValidationInfo) -> tuple[str, ...]:
 
 
 def _check_link(value: object, info: ValidationInfo, *below: int) -> str:
-    names = load_context(info).link_names
+    return _check_name(value, "link", load_context(info).link_names, *below)
+
+
+def _check_name(value: object, what: str, names: frozenset[str], *below: int) -> str:
     if isinstance(value, str) and value in names:
         return value
     known = ", ".join(sorted(names)) or "none is configured"
-    raise refusal(f"expected the name of a link ({known})", *below)
+    raise refusal(f"expected the name of a {what} ({known})", *below)
+
+
+def _trunk(value: object, info: ValidationInfo) -> str:
+    return _check_name(value, "trunk", load_context(info).trunk_names)
 
 
 class RouteEntry(Section):
@@ -66,6 +73,10 @@ class RouteEntry(Section):
         description="the phone that a call from a link rings: sip:USER@ADDRESS:PORT or phone:USER",
     )
     # After `to`, which stands in its place.
+    trunk: Annotated[str, PlainValidator(_trunk)] | None = Field(
+        None, description="the trunk that a call from a link goes to, in clear"
+    )
+    # After `to` and `trunk`, which stand in its place.
     link: Annotated[tuple[str, ...], PlainValidator(_links)] = Field(
         (),
         validate_default=True,
@@ -76,7 +87,9 @@ class RouteEntry(Section):
     )
     # After `match`, whose groups it names.
     dial: Annotated[str, values.text_like(r".{0,64}", "a template like '{1}'")] = Field(
-        "{0}", description="the digits to send: text and groups of match, {0} is the whole number"
+        "{0}",
+        description="the digits to send, or the number for a trunk: text and groups of match, {0} "
+        "is the whole number",
     )
 
     @field_validator("from_link")
@@ -94,15 +107,28 @@ class RouteEntry(Section):
         _template(to.user, info)
         return to
 
+    @field_validator("trunk")
+    @classmethod
+    def _trunk_is_for_a_link(cls, trunk: str, info: ValidationInfo) -> str:
+        if "from_link" in info.data and info.data["from_link"] is None:
+            raise refusal("is for calls from a link: name it with `from`")
+        if info.data.get("to") is not None:
+            raise refusal("a call goes to a phone or to a trunk: leave out `to` or `trunk`")
+        return trunk
+
     @field_validator("link")
     @classmethod
     def _goes_to_one_place(cls, links: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if "to" not in info.data or "from_link" not in info.data:
+        if not {"to", "trunk", "from_link"} <= info.data.keys():
             return links  # whose own errors are told
         if info.data["from_link"] is None and not links:
             raise refusal("is missing: the link that such calls take")
-        if info.data["from_link"] is not None and (links or info.data["to"] is None):
-            raise refusal("a call from a link goes to a phone: say which with `to`, without `link`")
+        place = info.data["to"] or info.data["trunk"]
+        if info.data["from_link"] is not None and (links or place is None):
+            raise refusal(
+                "a call from a link goes to a phone or a trunk: say which with `to` or `trunk`, "
+                "without `link`"
+            )
         return links
 
     @field_validator("dial")
@@ -111,7 +137,10 @@ class RouteEntry(Section):
         if info.data.get("to") is not None:
             raise refusal("no digits are sent to a phone: write them into `to`")
         template = _template(dial, info)
-        if template and not DTMF_DIGITS.issuperset(template.literal_digits.upper()):
+        digits = template.literal_digits.upper() if template else ""
+        if info.data.get("trunk") is not None:
+            digits = digits.removeprefix("+")
+        if not DTMF_DIGITS.issuperset(digits):
             raise expected("DTMF digits (0-9 * # A-D) and groups like {1}")
         return dial
 

@@ -26,6 +26,7 @@ class LoadContext:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     allow_inline_secrets: bool = False
     link_names: frozenset[str] = frozenset()
+    trunk_names: frozenset[str] = frozenset()
 
 
 def load_context(info: ValidationInfo) -> LoadContext:

@@ -22,13 +22,16 @@ class PhoneRoute:
         match: The expression for the whole number.
         from_link: The link that the call came in on.
         user: The user part of the phone's URI, or the name of a phone that registers.
-        place: What stands behind its '@': address, port and parameters; empty: it registers.
+        place: What stands behind its '@': address, port and parameters; empty: it registers, or is
+            on a trunk.
+        trunk: The trunk that `user` is called on; empty: none.
     """
 
     match: re.Pattern[str]
     from_link: str
     user: DialTemplate
     place: str
+    trunk: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,18 @@ class Phone:
     """The phone to call, by its SIP URI."""
 
     uri: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkNumber:
+    """Whom to call on a trunk; `user` is the user part of the URI, escaped."""
+
+    trunk: str
+    user: str = field(repr=False)
+
+
+Target = Phone | TrunkNumber
+"""What one SIP call can be placed to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +66,20 @@ class DeliveryPlan:
 
     routes: Sequence[PhoneRoute] = ()
 
-    def resolve(self, number: str, from_link: str) -> Phone | RegisteredPhone | None:
+    def resolve(self, number: str, from_link: str) -> Target | RegisteredPhone | None:
         """Find the first route of the link whose expression matches the whole number."""
         for route in self.routes:
             if route.from_link == from_link and (match := route.match.fullmatch(number)):
                 user = route.user.expand(match)
+                if route.trunk:
+                    return trunk_number(route.trunk, user)
                 if not route.place:
                     return RegisteredPhone(user)
                 user = quote(user, safe=_USER_CHARACTERS)
                 return Phone(f"sip:{user}@{route.place}")
         return None
+
+
+def trunk_number(trunk: str, number: str) -> TrunkNumber:
+    """Return whom to call on a trunk for a number."""
+    return TrunkNumber(trunk, quote(number, safe=_USER_CHARACTERS))

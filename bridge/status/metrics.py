@@ -8,7 +8,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bridge.status.model import Grade, LinkStatus, Status
+from bridge.status.model import Grade, LinkStatus, Status, TrunkStatus
 
 _Samples = Iterator[tuple[tuple[str, ...], float]]
 _LINK: Final = ("link",)
@@ -30,6 +30,7 @@ class _Figures(Collector):
         )
         yield from _of_calls(links)
         yield from _of_registrations(links)
+        yield from _of_trunks(status.trunks)
         yield _counter(
             "siax_link_frames_sent",
             "Frames sent: encrypted full ones, encrypted voice, full ones in clear, sent again.",
@@ -107,6 +108,28 @@ def _of_registrations(links: Sequence[LinkStatus]) -> Iterator[Metric]:
             )
             if registration is not None
         ),
+    )
+
+
+def _of_trunks(trunks: Sequence[TrunkStatus]) -> Iterator[Metric]:
+    label = ("trunk",)
+    yield _gauge(
+        "siax_trunk_up",
+        "Whether the SIP trunk has us registered, or answers where we do not register.",
+        label,
+        (((each.trunk,), float(each.is_up)) for each in trunks),
+    )
+    yield _gauge(
+        "siax_trunk_live_calls",
+        "Calls now.",
+        label,
+        (((each.trunk,), each.live_calls) for each in trunks),
+    )
+    yield _counter(
+        "siax_trunk_calls",
+        "Calls placed since the start.",
+        label,
+        (((each.trunk,), each.calls) for each in trunks),
     )
 
 

@@ -248,6 +248,35 @@ class LinkStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TrunkStatus:
+    """One SIP trunk, whose calls are in clear.
+
+    Attributes:
+        trunk: Its name.
+        server: Address and port, None while its name does not resolve.
+        state: What it said last of our registration, or whether it answers, in words.
+        is_up: Whether it is registered, or answers.
+        since_s: For how long that is so; None before the first try has ended.
+        expires_in_s: Until it forgets us; None where it does not know us.
+        tries_failed: Since the last success.
+        status: The SIP status of the last failure, None without one.
+        live_calls: On it now.
+        calls: Placed on it since the start.
+    """
+
+    trunk: str
+    server: str | None
+    state: str
+    is_up: bool
+    since_s: float | None
+    expires_in_s: float | None
+    tries_failed: int
+    status: int | None
+    live_calls: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The whole answer.
 
@@ -259,6 +288,7 @@ class Status:
         calls: Live ones, oldest first.
         outside_calls: Datagrams that belong to no call, dropped, by reason.
         phones: What became of phones' calls since the start: taken, and refused by reason.
+        trunks: In the order of the configuration.
     """
 
     version: str
@@ -268,6 +298,7 @@ class Status:
     calls: tuple[CallStatus, ...]
     outside_calls: dict[str, int] = field(default_factory=dict)
     phones: dict[str, int] = field(default_factory=dict)
+    trunks: tuple[TrunkStatus, ...] = ()
     format: int = FORMAT_VERSION
 
 

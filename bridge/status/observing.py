@@ -38,6 +38,7 @@ from bridge.status.model import (
     Received,
     Sent,
     Status,
+    TrunkStatus,
     Verdict,
 )
 
@@ -133,6 +134,7 @@ class Observer:
         clock: Returns now in seconds.
         outside_calls: Counts of datagrams that belong to no call.
         phones: Returns what became of phones' calls.
+        trunks: Returns how the SIP trunks stand.
     """
 
     def __init__(
@@ -142,12 +144,15 @@ class Observer:
         clock: Callable[[], float],
         outside_calls: Mapping[str, int],
         phones: Callable[[], Mapping[str, int]],
+        *,
+        trunks: Callable[[], tuple[TrunkStatus, ...]] = tuple,
     ) -> None:
         self._site = site
         self._links = tuple(links)
         self._clock = clock
         self._outside_calls = outside_calls
         self._phones = phones
+        self._trunks = trunks
         self._ready_at = math.nan
         self._records = {link.name: _LinkRecord() for link in self._links}
         self._link_of: dict[Call, str] = {}
@@ -217,6 +222,7 @@ class Observer:
             calls=tuple(calls),
             outside_calls=dict(self._outside_calls),
             phones=dict(self._phones()),
+            trunks=self._trunks(),
         )
 
     def _link_status(self, link: ObservedLink, calls: Iterable[CallStatus]) -> LinkStatus:
@@ -228,7 +234,7 @@ class Observer:
         since = asked.since if asked else None
         return LinkStatus(
             link=link.name,
-            peer=None if link.address is None else _address_text(link.address),
+            peer=None if link.address is None else address_text(link.address),
             reachability=reachability,
             reachability_s=None if since is None else round(self._clock() - since, 3),
             rtt_ms=_ms(asked.rtt_s) if asked else None,
@@ -260,17 +266,18 @@ def _our_registration(seen: RegistrationSeen | None, now: float) -> OurRegistrat
     return OurRegistration(
         state=seen.registered.value,
         since_s=None if seen.since is None else round(now - seen.since, 3),
-        expires_in_s=_left_s(seen.expires_at, now),
+        expires_in_s=left_s(seen.expires_at, now),
         tries_failed=seen.tries_failed,
         cause=seen.cause,
     )
 
 
 def _peer_registration(seen: RegistrantSeen | None, now: float) -> PeerRegistration | None:
-    return None if seen is None else PeerRegistration(_left_s(seen.expires_at, now), seen.refused)
+    return None if seen is None else PeerRegistration(left_s(seen.expires_at, now), seen.refused)
 
 
-def _left_s(at: float | None, now: float) -> float | None:
+def left_s(at: float | None, now: float) -> float | None:
+    """How long it is until then; None where it is not known when."""
     return None if at is None else round(max(at - now, 0), 3)
 
 
@@ -352,6 +359,7 @@ def _jitter_ms(voice: VoicePath | None) -> float | None:
     return round(voice.jitter_ms, 3) if voice is not None and voice.received else None
 
 
-def _address_text(address: Address) -> str:
+def address_text(address: Address) -> str:
+    """An address as users write it."""
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -19,6 +19,7 @@ from bridge.status.model import (
     Received,
     Sent,
     Status,
+    TrunkStatus,
     Verdict,
 )
 
@@ -56,6 +57,11 @@ def write_text(status: Status, out: TextIO) -> None:
     for link in status.links:
         console.print(_heading(f"link {link.link}", link.verdict))
         _print_rows(console, _link_rows(link))
+    for trunk in status.trunks:
+        style = _STYLES[Grade.GOOD if trunk.is_up else Grade.DOWN]
+        heading = (f"trunk {trunk.trunk}: ", "bold"), ("up" if trunk.is_up else "down", style)
+        console.print(Text.assemble(*heading, ", calls in clear SIP"))
+        _print_rows(console, _trunk_rows(trunk))
     for call in status.calls:
         console.print(_heading(f"call {call.call} on {call.link}", call.verdict))
         _print_rows(console, _call_rows(call))
@@ -109,10 +115,23 @@ def _peer(link: LinkStatus) -> str:
 
 def _registration(ours: OurRegistration) -> str:
     cause = "" if ours.cause is None else f" (cause {ours.cause})"
-    since = "" if ours.since_s is None else f", since {_duration(ours.since_s)}"
-    left = "" if ours.expires_in_s is None else f", for {_duration(ours.expires_in_s)} more"
-    failed = f"; tries that failed: {ours.tries_failed}" if ours.tries_failed else ""
-    return f"{ours.state}{cause}{since}{left}{failed}"
+    lasting = _lasting(ours.since_s, ours.expires_in_s, ours.tries_failed)
+    return f"{ours.state}{cause}{lasting}"
+
+
+def _lasting(since_s: float | None, expires_in_s: float | None, tries_failed: int) -> str:
+    since = "" if since_s is None else f", since {_duration(since_s)}"
+    left = "" if expires_in_s is None else f", for {_duration(expires_in_s)} more"
+    failed = f"; tries that failed: {tries_failed}" if tries_failed else ""
+    return f"{since}{left}{failed}"
+
+
+def _trunk_rows(trunk: TrunkStatus) -> Iterator[tuple[str, str]]:
+    yield "server", trunk.server or "its name does not resolve"
+    status = "" if trunk.status is None else f" (status {trunk.status})"
+    lasting = _lasting(trunk.since_s, trunk.expires_in_s, trunk.tries_failed)
+    yield "state", f"{trunk.state}{status}{lasting}"
+    yield "calls", f"{trunk.live_calls} now, {trunk.calls} since the start"
 
 
 def _call_rows(call: CallStatus) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final, cast
 
 from bridge.bridging.inbound_call import InboundCall
-from bridge.bridging.inbound_services import InboundServices, MakeOffer
+from bridge.bridging.inbound_services import InboundServices
 from bridge.bridging.limits import CallGate, CallLimits
 from bridge.bridging.link import Acceptance, Link
 from bridge.bridging.phone_side import CallTimes, HoldSource, nothing_on_hold
@@ -20,7 +20,7 @@ from bridge.bridging.services import CallServices
 from bridge.bridging.switchboard import Switchboard
 from bridge.bridging.tones import tones_of
 from bridge.dialing.collector import CollectionLimits
-from bridge.dialing.delivery import DeliveryPlan, Phone, PhoneRoute
+from bridge.dialing.delivery import DeliveryPlan, Phone, PhoneRoute, Target
 from bridge.dialing.envelope import Envelope
 from bridge.dialing.plan import DialPlan, DialTemplate
 from bridge.errors import BridgeError
@@ -44,7 +44,7 @@ from bridge.iax2 import (
 from bridge.media.call_media import CallMedia
 from bridge.media.sources import Source
 from bridge.sip.admission import Headers
-from bridge.sip.leg import LegState, SipLeg
+from bridge.sip.leg import LegState, MakeOffer, SipLeg
 from bridge.sip.sdes import Srtp
 from bridge.sip.sdp import LocalMedia, parse_sdp_untrusted
 from tests.lab.bridged_phone import OFFER, FakeMedia, Story
@@ -312,7 +312,7 @@ class InboundStage:
             clock=lambda: self.now,
             uniform=lambda _low, _high: self.drawn,
             tone=tones_of("us"),
-            find_phone=lambda number, _link: self.contacts(number),
+            find_phone=self._find_phone,
             call_phone=self._call_phone,
             media_address=None,
             times=self._times,
@@ -320,11 +320,17 @@ class InboundStage:
             hold_source=self._hold_source,
         )
 
+    def _find_phone(self, number: str, _link: str) -> tuple[Target, ...] | None:
+        uris = self.contacts(number)
+        return None if uris is None else tuple(map(Phone, uris))
+
     def _contacts(self, number: str) -> tuple[str, ...] | None:
         phone = self._plan.resolve(number, "hq")
         return (phone.uri,) if isinstance(phone, Phone) else None
 
-    def _call_phone(self, uri: str, inbound: InboundCall, offer: MakeOffer) -> SipLeg:
+    def _call_phone(self, target: Target, inbound: InboundCall, offer: MakeOffer) -> SipLeg:
+        assert isinstance(target, Phone)
+        uri = target.uri
         if uri in self.unreachable:
             raise BridgeError("the SIP URI cannot be reached")
         phone = CalledPhone(uri, offer("192.0.2.2", self.srtp), self.story)

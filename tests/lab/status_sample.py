@@ -14,6 +14,7 @@ from bridge.status.model import (
     Received,
     Sent,
     Status,
+    TrunkStatus,
     Verdict,
 )
 
@@ -60,3 +61,15 @@ REGISTERED_LINK = replace(
     peer_registration=PeerRegistration(59.0, 2),
 )
 STATUS = Status("1.0", "branch-7", 4000.0, (LINK,), (CALL,), {"malformed": 2}, {"taken": 9})
+TRUNK = TrunkStatus(
+    trunk="provider",
+    server="192.0.2.9:5060",
+    state="registered",
+    is_up=True,
+    since_s=90.0,
+    expires_in_s=510.0,
+    tries_failed=0,
+    status=None,
+    live_calls=2,
+    calls=7,
+)

@@ -22,6 +22,7 @@ from tests.lab.phone_call import PhoneCall
 from tests.lab.proxy import LinkProxy, open_proxy
 from tests.lab.scene import GIVEN_UP, Echo, assert_nothing_left
 from tests.lab.stalls import StallWatch
+from tests.lab.trunk import PASSWORD, REALM, USER, SipTrunk
 
 NUMBER: Final = "2718281828"
 CALLER: Final = "4420794600"
@@ -39,13 +40,22 @@ def accepting(
     secret: str,
     *,
     registers: bool = False,
+    trunks: Mapping[str, Any] | None = None,
     **accept: Any,  # noqa: ANN401
 ) -> BridgeConfig:
     """A bridge that takes calls on port 4569 of an address and calls a phone for numbers in 27.
 
-    With `registers` the phone has to register as DESK, with its password.
+    With `registers` the phone has to register as DESK, with its password; if the phone is a trunk,
+    the bridge registers there.
     """
     host, port = phone.address
+    to = {"to": f"phone:{DESK}" if registers else f"sip:{{0}}@{host}:{port}"}
+    own: dict[str, Any] = {}
+    if isinstance(phone, SipTrunk):
+        to = {"trunk": "provider", "dial": "+{0}"}
+        own = {"trunks": trunks or {"provider": trunk_of(phone)}}
+    if registers:
+        own = {"sip": {"phones": [{"user": DESK, "password": DESK_PASSWORD}]}}
     taken = {"username": username, "secret": secret, "from": ["127.0.0.0/8"], **accept}
     return BridgeConfig(
         NOWHERE,
@@ -54,16 +64,16 @@ def accepting(
         overrides={
             "allow_inline_secrets": "true",
             "links": {"accept": taken, "extension": EXTENSION},
-            "dialplan": [
-                {
-                    "from": "hq",
-                    "match": r"27\d+",
-                    "to": f"phone:{DESK}" if registers else f"sip:{{0}}@{host}:{port}",
-                }
-            ],
-        }
-        | ({"sip": {"phones": [{"user": DESK, "password": DESK_PASSWORD}]}} if registers else {}),
+            "dialplan": [{"from": "hq", "match": r"27\d+", **to}],
+            **own,
+        },
     )
+
+
+def trunk_of(trunk: SipTrunk, password: str = PASSWORD) -> dict[str, Any]:
+    """A lab's trunk as it stands in a configuration."""
+    host, port = trunk.address
+    return {"server": f"{host}:{port}", "user": USER, "password": password, "domain": REALM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,7 @@ def heard(listener: PhoneAudio, speaker: PhoneAudio, bridge: BridgeProcess, stal
 async def open_sites(
     folder: Path,
     link: Mapping[str, Any],
+    trunk: SipTrunk | None = None,
     **accept: Any,  # noqa: ANN401
 ) -> AsyncIterator[Sites]:
     """Run the set; leaving the block checks how the bridges end, and that nothing is left or told.
@@ -123,12 +134,14 @@ async def open_sites(
     Args:
         folder: Where both configurations go.
         link: Settings of the calling bridge's link.
+        trunk: Where the other one calls numbers in the place of a phone.
         accept: What the other one accepts, beside name, secret and networks.
     """
     secret, iax = new_secret(), free_iax_address()
     for name in ("near", "far"):
         (folder / name).mkdir()
-    async with open_phone() as phone_a, open_phone() as phone_b, open_proxy(iax) as proxy:
+    async with open_phone() as phone_a, open_phone() as phone_c, open_proxy(iax) as proxy:
+        phone_b = trunk or phone_c
         takes = accepting(iax, phone_b, USERNAME, secret, **accept)
         calls = BridgeConfig(
             f"{proxy.address[0]}:{proxy.address[1]}", secret, overrides={"links": dict(link)}

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.status.metrics import figures
 from bridge.status.model import Grade, PeerRegistration, Status
-from tests.lab.status_sample import CALL, LINK, REGISTERED_LINK, STATUS
+from tests.lab.status_sample import CALL, LINK, REGISTERED_LINK, STATUS, TRUNK
 
 
 def samples(status: Status) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -42,6 +42,15 @@ def test_registrations_have_a_figure_where_there_are_any() -> None:
         ("lost", "ours"): 1,
         ("lost", "peer's"): 0,
     }
+
+
+def test_trunks_have_figures_of_their_own() -> None:
+    down = replace(TRUNK, trunk="other", is_up=False)
+    seen = samples(replace(STATUS, trunks=(TRUNK, down)))
+    assert seen["siax_trunk_up", ("provider",)] == 1
+    assert seen["siax_trunk_up", ("other",)] == 0
+    assert seen["siax_trunk_live_calls", ("provider",)] == 2
+    assert seen["siax_trunk_calls_total", ("provider",)] == 7
 
 
 def test_one_grade_is_the_links() -> None:

@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleDimensions
 
 from bridge.status.model import Grade, OurRegistration, PeerRegistration, Status, Verdict
 from bridge.status.view import screen, write_text
-from tests.lab.status_sample import CALL, LINK, REGISTERED_LINK, STATUS
+from tests.lab.status_sample import CALL, LINK, REGISTERED_LINK, STATUS, TRUNK
 
 TEXT = """\
 siax 1.0, site branch-7, up 1 h 6 min, 1 call
@@ -90,6 +90,24 @@ def test_text_of_registrations() -> None:
         "register  refused (cause 29), since 10.0 s; tries that failed: 3",
         "peer      its name does not resolve, late for 2 min 10 s",
         "register  not yet registered",
+    ]
+
+
+def test_text_of_trunks() -> None:
+    refused = replace(
+        TRUNK, is_up=False, state="refuses to register us", status=403, expires_in_s=None
+    )
+    out = io.StringIO()
+    write_text(replace(STATUS, links=(), calls=(), trunks=(TRUNK, refused)), out)
+    assert [line.strip() for line in out.getvalue().splitlines()][1:9] == [
+        "trunk provider: up, calls in clear SIP",
+        "server    192.0.2.9:5060",
+        "state     registered, since 1 min 30 s, for 8 min 30 s more",
+        "calls     2 now, 7 since the start",
+        "trunk provider: down, calls in clear SIP",
+        "server    192.0.2.9:5060",
+        "state     refuses to register us (status 403), since 1 min 30 s",
+        "calls     2 now, 7 since the start",
     ]
 
 
