@@ -119,6 +119,7 @@ class _Auditor:
         leaks = (f for f in findings if f.severity is Severity.LEAK)
         self._audit.leaks_from.update({(f.side, f.code) for f in leaks})
         if len(self._audit.dialogs) < DIALOGS_REPORTED_MAX:
+            seen.forget()
             self._audit.dialogs.append(Judged(seen, tuple(findings)))
         else:
             self._audit.unreported += 1

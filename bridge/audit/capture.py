@@ -19,6 +19,7 @@ PACKET_MAX_OCTETS: Final = 262_144
 INTERFACES_MAX: Final = 1024
 
 _NANOSECONDS: Final = 1_000_000_000
+_TIME_MAX_NS: Final = (1 << 63) - 1
 _READ_AHEAD_OCTETS: Final = 1 << 20
 _PCAP: Final = {
     bytes.fromhex("d4c3b2a1"): ("<", 1000),
@@ -57,7 +58,10 @@ class _BrokenOffError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One packet as it was captured: `at_ns` since 1970, `octets` perhaps fewer than it had."""
+    """One packet as it was captured: `octets` are perhaps fewer than it had.
+
+    `at_ns` counts from 1970 and fits in 63 bits.
+    """
 
     at_ns: int
     link_type: int
@@ -239,5 +243,6 @@ def _packet(
         return None
     interface = interfaces[index]
     at_ns = (high << 32 | low) * _NANOSECONDS // interface.units_per_s
+    at_ns = min(max(at_ns + interface.offset_s * _NANOSECONDS, 0), _TIME_MAX_NS)
     octets = body[start : start + captured]
-    return Packet(at_ns + interface.offset_s * _NANOSECONDS, interface.link_type, octets, original)
+    return Packet(at_ns, interface.link_type, octets, original)

@@ -38,7 +38,8 @@ def audit(capture: Path, link: Path | None, page: Path | None, *, as_json: bool)
         outcome = audit_capture(capture, promises, progress)
     if page is not None:
         try:
-            page.write_text(html_page(outcome, capture.name), encoding="utf-8")
+            with page.open("w", encoding="utf-8") as file:
+                file.writelines(html_page(outcome, capture.name))
         except OSError as error:
             raise CaptureError(f"cannot write {page}: {error.strerror}") from None
     (write_json if as_json else write_text)(outcome, sys.stdout)

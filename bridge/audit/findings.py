@@ -4,15 +4,19 @@ Pure. A leak tells of numbers, callers, content or keys; a weakness helps who wa
 what IAX2 shows of any call.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-from bridge.audit.observing import CALLER, Observed, Side
+from bridge.audit.observing import CALLER, SIGNALS_MAX, Observed, Side
 from bridge.audit.promises import LinkPromise
 from bridge.audit.signals import Burst, bursts_of
 from bridge.iax2.constants import ElementType
+
+ALIKE_MAX: Final = 8
+"""Findings of one kind that are told one by one."""
 
 _EMPTY: Final = "(empty)"
 _DIGITS_MIN: Final = 3
@@ -77,6 +81,9 @@ def judge(
         for side in (seen.caller, seen.callee):
             found += (replace(finding, side=side.name) for finding in _of_side(side.name, side))
     bursts = {side.name: bursts_of(side.signals_ns) for side in (seen.caller, seen.callee)}
+    for name in (side.name for side in (seen.caller, seen.callee) if side.has_more_signals):
+        text = f"only the first {SIGNALS_MAX} signals of the {name} were looked at for digits"
+        found.append(Finding(Severity.NOTE, "more-signals", text, side=name))
     if any(side.audio_encrypted for side in (seen.caller, seen.callee)):
         found += [_burst_finding(name, burst) for name in bursts for burst in bursts[name]]
     if promise is not None and seen.kind == "call":
@@ -85,7 +92,22 @@ def judge(
         text = f"{seen.cut} packets were cut when they were captured: less can be told"
         found.append(Finding(Severity.NOTE, "cut-packets", text))
     order = list(Severity)
-    return sorted(found, key=lambda finding: order.index(finding.severity))
+    return sorted(_few_alike(found), key=lambda finding: order.index(finding.severity))
+
+
+def _few_alike(found: list[Finding]) -> Iterator[Finding]:
+    """The first of each kind, and how many more there are: a capture may hold any number."""
+    left = Counter((finding.code, finding.side) for finding in found)
+    told: Counter[tuple[str, str | None]] = Counter()
+    for finding in found:
+        kind = (finding.code, finding.side)
+        told[kind] += 1
+        left[kind] -= 1
+        if told[kind] <= ALIKE_MAX:
+            yield finding
+        elif told[kind] == ALIKE_MAX + 1:
+            text = f"{finding.code}: {left[kind] + 1} more like these"
+            yield replace(finding, text=text, at_ns=None)
 
 
 def _private(seen: Observed) -> Iterator[Finding]:

@@ -1,10 +1,13 @@
 """What was seen of each dialog, collected frame by frame in bounded memory, without any secret."""
 
-from collections import Counter, OrderedDict
+from array import array
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from bridge.audit.dialogs import Dialog
+from bridge.audit.memory import RecentBlocks, Timeline
 from bridge.audit.packets import Datagram
 from bridge.audit.wire import (
     SIGNAL_OCTETS,
@@ -23,19 +26,30 @@ RTKEY_OCTETS: Final = 52
 GAP_NS: Final = 60_000_000
 """Audio that pauses longer than two lost frames."""
 SIGNALS_MAX: Final = 1024
+ROTATIONS_MAX: Final = 64
 MARKS_MAX: Final = 600
 RUNS_MAX: Final = 300
 SIZES_MAX: Final = 16
 FIELDS_MAX: Final = 64
+FIELD_TEXTS_MAX: Final = 8192
+"""How long all values that stood in clear are together, in characters."""
 DIGITS_MAX: Final = 128
 
-_BLOCKS_MAX: Final = 256
+_OWED_MAX: Final = 256
 _ACK_WITHIN_NS: Final = (60_000_000, 1_000_000_000)
 """How long an ACK is waited for, at least and at most; between them it is as the set-up took."""
 _ACK_LATER: Final = 4
 _AUTHREQ: Final = IaxSubclass.AUTHREQ.name
 _AUTHREP: Final = IaxSubclass.AUTHREP.name
 _OTHERS: Final = "of other kinds"
+_MARKS: Final = ("clear", "signal", "encrypted")
+
+Times: TypeAlias = "array[int]"
+"""Nanoseconds since 1970, in 8 octets each."""
+
+
+def _times() -> Times:
+    return array("q")
 
 
 @dataclass(slots=True)
@@ -48,15 +62,31 @@ class Side:
     audio_encrypted: int = 0
     audio_clear: int = 0
     audio_sizes: Counter[int] = field(default_factory=Counter)
-    audio_runs: list[list[int]] = field(default_factory=list, repr=False)
+    runs_ns: Times = field(default_factory=_times, repr=False)
+    """Beginning and end of each stretch of audio, one after the other."""
     gaps: int = 0
-    signals_ns: list[int] = field(default_factory=list, repr=False)
-    rotations_ns: list[int] = field(default_factory=list)
+    signals_ns: Times = field(default_factory=_times, repr=False)
+    rotations_ns: Times = field(default_factory=_times, repr=False)
     repeated_blocks: int = 0
     repeats: int = 0
-    owed_ns: list[int] = field(default_factory=list, repr=False)
+    owed_ns: Times = field(default_factory=_times, repr=False)
     ack_within_ns: int = _ACK_WITHIN_NS[1]
-    blocks: OrderedDict[bytes, None] = field(default_factory=OrderedDict, repr=False)
+    blocks: RecentBlocks = field(default_factory=RecentBlocks, repr=False)
+
+    @property
+    def has_more_signals(self) -> bool:
+        """Whether there may be signals that `signals_ns` has no room for."""
+        return len(self.signals_ns) == SIGNALS_MAX
+
+    @property
+    def audio_runs(self) -> list[tuple[int, int]]:
+        """Beginning and end of each stretch of audio."""
+        return list(zip(self.runs_ns[::2], self.runs_ns[1::2], strict=True))
+
+    def forget(self) -> None:
+        """Keep what is shown alone: the side is judged."""
+        self.blocks = RecentBlocks()
+        self.signals_ns, self.owed_ns = _times(), _times()
 
     def answered_after(self, elapsed_ns: int) -> None:
         """Learn from the set-up how fast this side answers, as seen where the capture was made."""
@@ -67,7 +97,7 @@ class Side:
         """Note a frame of audio."""
         if encrypted:
             self.audio_encrypted += 1
-            self._block(datagram.octets[2 : 2 + BLOCK_OCTETS])
+            self.repeated_blocks += self.blocks.is_repeated(datagram.octets[2 : 2 + BLOCK_OCTETS])
         else:
             self.audio_clear += 1
         size = datagram.original_octets
@@ -76,28 +106,20 @@ class Side:
         self._run(datagram.at_ns)
 
     def _run(self, at_ns: int) -> None:
-        if self.audio_runs and at_ns - self.audio_runs[-1][1] <= GAP_NS:
-            self.audio_runs[-1][1] = max(at_ns, self.audio_runs[-1][1])
+        runs_ns = self.runs_ns
+        if runs_ns and at_ns - runs_ns[-1] <= GAP_NS:
+            runs_ns[-1] = max(at_ns, runs_ns[-1])
             return
-        self.gaps += bool(self.audio_runs)
-        if len(self.audio_runs) < RUNS_MAX:
-            self.audio_runs.append([at_ns, at_ns])
+        self.gaps += bool(runs_ns)
+        if len(runs_ns) < 2 * RUNS_MAX:
+            runs_ns.extend((at_ns, at_ns))
         else:
-            self.audio_runs[-1][1] = at_ns
-
-    def _block(self, block: bytes) -> None:
-        if block in self.blocks:
-            self.repeated_blocks += 1
-            self.blocks.move_to_end(block)
-            return
-        self.blocks[block] = None
-        if len(self.blocks) > _BLOCKS_MAX:
-            self.blocks.popitem(last=False)
+            runs_ns[-1] = at_ns
 
     def full(self, datagram: Datagram, other: "Side", *, again: bool) -> None:
         """Note an encrypted full frame; one of 36 octets that answers nothing is a signal."""
         self.encrypted += 1
-        self._block(datagram.octets[4 : 4 + BLOCK_OCTETS])
+        self.repeated_blocks += self.blocks.is_repeated(datagram.octets[4 : 4 + BLOCK_OCTETS])
         size, at_ns = datagram.original_octets, datagram.at_ns
         while self.owed_ns and at_ns - self.owed_ns[0] > self.ack_within_ns:
             self.owed_ns.pop(0)
@@ -107,11 +129,11 @@ class Side:
         if again:
             self.repeats += 1
             return
-        if other.encrypted and len(other.owed_ns) < _BLOCKS_MAX:  # ACCEPT answers AUTHREP
+        if other.encrypted and len(other.owed_ns) < _OWED_MAX:  # ACCEPT answers AUTHREP
             other.owed_ns.append(at_ns)
         if size == SIGNAL_OCTETS and len(self.signals_ns) < SIGNALS_MAX:
             self.signals_ns.append(at_ns)
-        if size == RTKEY_OCTETS and len(self.rotations_ns) < SIGNALS_MAX:
+        if size == RTKEY_OCTETS and len(self.rotations_ns) < ROTATIONS_MAX:
             self.rotations_ns.append(at_ns)
 
 
@@ -133,8 +155,19 @@ class Observed:
     cut: int = 0
     asked_ns: int = 0
     """When the set-up asked for an answer last."""
-    marks: list[tuple[int, bool, str]] = field(default_factory=list, repr=False)
-    """Time, whether from the caller, and what kind of full frame."""
+    timeline: Timeline = field(default_factory=lambda: Timeline(MARKS_MAX), repr=False)
+    texts: int = 0
+    """How long the values in `fields` are together."""
+
+    @property
+    def marks(self) -> Iterator[tuple[int, bool, str]]:
+        """Full frames to draw: time, whether from the caller, and what kind."""
+        return ((at_ns, mark % 2 == 1, _MARKS[mark // 2]) for at_ns, mark in self.timeline)
+
+    def forget(self) -> None:
+        """Keep what is shown alone: the dialog is judged."""
+        self.caller.forget()
+        self.callee.forget()
 
     def take(self, datagram: Datagram) -> None:
         """Note one datagram of the dialog."""
@@ -164,8 +197,7 @@ class Observed:
             self._mark(datagram.at_ns, kind, from_caller=from_caller)
 
     def _mark(self, at_ns: int, kind: str, *, from_caller: bool) -> None:
-        if len(self.marks) < MARKS_MAX:
-            self.marks.append((at_ns, from_caller, kind))
+        self.timeline.add(at_ns, 2 * _MARKS.index(kind) + from_caller)
 
     def _clear(self, reading: Reading, datagram: Datagram, side: Side) -> None:
         side.clear += 1
@@ -176,8 +208,11 @@ class Observed:
             known = reading.name in self.clear_after or len(self.clear_after) < FIELDS_MAX
             self.clear_after[reading.name if known else _OTHERS] += 1
         for name, value in reading.elements:
-            if len(self.fields) < FIELDS_MAX:
-                self.fields.setdefault((reading.name, name, value), side.name)
+            told = (reading.name, name, value)
+            room = len(self.fields) < FIELDS_MAX and self.texts + len(value) <= FIELD_TEXTS_MAX
+            if told not in self.fields and room:
+                self.fields[told] = side.name
+                self.texts += len(value)
         frame = clear_frame(datagram.octets)
         if frame is None:
             return

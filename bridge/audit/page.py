@@ -52,29 +52,27 @@ _KEY: Final = (
     '<p class="key">On each lane: <i style="background:var(--clear)"></i>full frame in clear'
     '<i style="background:var(--signal)"></i>encrypted, 36 octets (a signal or an ACK)'
     '<i style="background:var(--encrypted)"></i>other encrypted full frame'
-    '<i style="background:var(--audio);width:14px"></i>audio. Triangles mark findings.</p>'
+    '<i style="background:var(--audio);width:14px"></i>audio. Triangles mark findings.</p>\n'
 )
 
 
-def html_page(audit: Audit, name: str) -> str:
-    """Return the page; everything from the capture is escaped."""
+def html_page(audit: Audit, name: str) -> Iterator[str]:
+    """Give the page piece by piece; everything from the capture is escaped."""
     verdict = "bad" if audit.leaks else "good"
-    parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>siax audit: {escape(name)}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>What an eavesdropper learns from {escape(name)}</h1>",
-        f'<p class="verdict {verdict}">{escape(summary(audit))}</p>',
-        *(f"<p>{escape(sentence)}</p>" for sentence in directions(audit)),
-        _KEY,
-    ]
+    yield '<!doctype html><html lang="en"><head><meta charset="utf-8">\n'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+    yield f"<title>siax audit: {escape(name)}</title><style>{_STYLE}</style></head><body>\n"
+    yield f"<h1>What an eavesdropper learns from {escape(name)}</h1>\n"
+    yield f'<p class="verdict {verdict}">{escape(summary(audit))}</p>\n'
+    yield from (f"<p>{escape(sentence)}</p>\n" for sentence in directions(audit))
+    yield _KEY
     for index, judged in enumerate(audit.dialogs):
         if judged.findings:
-            parts.append(_section(judged, drawn=index < DRAWN_MAX))
+            yield _section(judged, drawn=index < DRAWN_MAX)
     if audit.unreported:
-        parts.append(f"<p>{audit.unreported} more dialogs were judged and are not listed.</p>")
-    parts += [f'<p class="note">note: {escape(note)}</p>' for note in audit.notes]
-    return "\n".join([*parts, "</body></html>\n"])
+        yield f"<p>{audit.unreported} more dialogs were judged and are not listed.</p>\n"
+    yield from (f'<p class="note">note: {escape(note)}</p>\n' for note in audit.notes)
+    yield "</body></html>\n"
 
 
 def _section(judged: Judged, *, drawn: bool) -> str:
@@ -84,7 +82,7 @@ def _section(judged: Judged, *, drawn: bool) -> str:
         for finding in judged.findings
     )
     picture = _timeline(judged) if drawn else ""
-    return f"<section><h2>{escape(title(judged))}</h2>{picture}<ul>{items}</ul></section>"
+    return f"<section><h2>{escape(title(judged))}</h2>{picture}<ul>{items}</ul></section>\n"
 
 
 def _timeline(judged: Judged) -> str:

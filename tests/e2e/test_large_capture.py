@@ -11,6 +11,7 @@ from subprocess import Popen
 from typing import Final
 
 from tests.lab.bridge_process import ROOT
+from tests.lab.hostile_capture import write_hostile
 from tests.lab.results import record, sized
 
 CAPTURE: Final = ROOT / "tests" / "vectors" / "captures" / "a-md5-22-22.pcap"
@@ -20,7 +21,7 @@ AT_ONCE: Final = 30
 APART_S: Final = 20
 MEGABYTE: Final = 1 << 20
 LIMIT_MB: Final = 450
-"""3,000 calls are kept, 2,000 open and 1,000 listed, of 110 kB each; the program takes the rest."""
+"""3,000 dialogs are kept, 2,000 open and 1,000 listed; the program takes some 60 MB."""
 
 # The peak is the child's own: what wait4() tells would include that of the process it came from.
 AUDIT: Final = """
@@ -95,4 +96,25 @@ def test_a_large_capture_in_bounded_memory(tmp_path: Path) -> None:
     record(
         "a large capture",
         {"calls": calls, "octets": f"{size:,}", "peak_mb": round(peak_mb), "limit_mb": limit_mb},
+    )
+
+
+def test_hostile_dialogs_in_bounded_memory(tmp_path: Path) -> None:
+    """Each fills every table of the audit, and there are more than it keeps."""
+    dialogs, limit_mb = sized(30, 3_100), sized(90, LIMIT_MB)
+    path = tmp_path / "hostile.pcap"
+    write_hostile(path, dialogs)
+    size = path.stat().st_size
+    text, _, peak_mb = audited(path)
+    path.unlink()
+    assert f"{dialogs} dialogs" in text
+    assert peak_mb < limit_mb
+    record(
+        "a hostile capture",
+        {
+            "dialogs": dialogs,
+            "octets": f"{size:,}",
+            "peak_mb": round(peak_mb),
+            "limit_mb": limit_mb,
+        },
     )

@@ -96,7 +96,7 @@ def test_what_the_callee_alone_gives_away(tmp_path: Path) -> None:
     audit = audit_capture(capture)
     assert dict(audit.leaks_from) == {("callee", "audio-gaps"): 1}
     assert directions(audit)[0] == "what the caller sends: nothing leaks"
-    assert "what the callee sends: audio-gaps in 1 dialog" in html_page(audit, "x")
+    assert "what the callee sends: audio-gaps in 1 dialog" in "".join(html_page(audit, "x"))
     assert cli.main(["audit", str(capture)]) == 1
 
 
@@ -280,7 +280,7 @@ def test_json_is_stable(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_page_is_self_contained_and_escapes_what_it_shows(tmp_path: Path) -> None:
-    page = html_page(audit_of(tmp_path, encrypted_call((True, mini(1)))), "<x>.pcap")
+    page = "".join(html_page(audit_of(tmp_path, encrypted_call((True, mini(1)))), "<x>.pcap"))
     assert "&lt;b&gt;Ann&lt;/b&gt;" in page
     assert "<b>Ann" not in page
     assert "<x>" not in page

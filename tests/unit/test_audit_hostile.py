@@ -1,16 +1,34 @@
 """Hostile captures: one kind of error or a note, whatever stands in the file."""
 
 import io
+import tracemalloc
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from bridge.audit import CaptureError, decrypt_capture
-from bridge.audit.audit import audit_capture
+from bridge.audit.audit import DIALOGS_REPORTED_MAX, Audit, audit_capture
 from bridge.audit.capture import CaptureReader
+from bridge.audit.dialogs import OPEN_DIALOGS_MAX
+from bridge.audit.findings import ALIKE_MAX
+from bridge.audit.memory import BLOCKS_MAX
+from bridge.audit.observing import (
+    FIELD_TEXTS_MAX,
+    FIELDS_MAX,
+    MARKS_MAX,
+    ROTATIONS_MAX,
+    RUNS_MAX,
+    SIGNALS_MAX,
+    SIZES_MAX,
+    Observed,
+)
 from bridge.audit.page import html_page
 from bridge.audit.report import write_json, write_text
+from tests.lab.hostile_capture import write_hostile
 from tests.lab.results import is_full, record, sized
 
 CAPTURES = Path(__file__).parents[1] / "vectors" / "captures"
@@ -18,6 +36,9 @@ PACKETS_KEPT = 60
 PARTS = 10
 WORKERS = 4
 INTERESTING = (0, 1, 0x7F, 0x80, 0xFF)
+MEGABYTE = 1 << 20
+TABLES_MB = 300
+"""What all dialogs together may take; the program takes some 60 MB, and the limit is 450."""
 
 
 def seeds() -> list[bytes]:
@@ -81,7 +102,7 @@ def refused_of(part: int, times: int, folder: Path) -> int:
             if number % 10 == part % 10:
                 for write in (write_json, write_text):
                     write(audit, io.StringIO())
-                html_page(audit, "mutated")
+                "".join(html_page(audit, "mutated"))
                 decrypt_capture(path, [b"s3cr3t-md5", b"WRONG"], output, force=True)
         except CaptureError:
             refused += 1
@@ -119,3 +140,44 @@ def test_pcapng_of_a_seed_holds_the_same_packets(tmp_path: Path) -> None:
             assert reader.notes == []
     assert len(packets[0]) == PACKETS_KEPT
     assert packets[0] == packets[1]
+
+
+def traced(path: Path, dialogs: int) -> tuple[Audit, int, int]:
+    """Audit so many hostile dialogs; return the octets that stay, and the most there were."""
+    write_hostile(path, dialogs)
+    tracemalloc.start()
+    try:
+        audit = audit_capture(path)
+        return audit, *tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+
+def test_dialogs_that_fill_every_table_take_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables: list[tuple[int, ...]] = []
+
+    def forget(seen: Observed) -> None:
+        tables.extend(
+            (len(s.blocks), len(s.signals_ns), len(s.rotations_ns), len(s.runs_ns) // 2)
+            for s in (seen.caller, seen.callee)
+        )
+        original(seen)
+
+    original = Observed.forget
+    monkeypatch.setattr(Observed, "forget", forget)
+    _, few_stay, few_most = traced(tmp_path / "few", 1)
+    audit, stay, most = traced(tmp_path / "more", 3)
+    assert set(tables) == {(BLOCKS_MAX, SIGNALS_MAX, ROTATIONS_MAX, RUNS_MAX)}
+    for judged in audit.dialogs:
+        seen = judged.seen
+        assert len(seen.clear_after) == FIELDS_MAX
+        assert FIELD_TEXTS_MAX - 300 < seen.texts <= FIELD_TEXTS_MAX
+        assert MARKS_MAX / 2 < len(seen.timeline) <= MARKS_MAX
+        assert len(seen.caller.audio_sizes) == SIZES_MAX
+        kinds = Counter((finding.code, finding.side) for finding in judged.findings)
+        assert max(kinds.values()) == ALIKE_MAX + 1
+    is_open, is_listed = (most - few_most) / 2, (stay - few_stay) / 2
+    all_octets = OPEN_DIALOGS_MAX * is_open + DIALOGS_REPORTED_MAX * is_listed
+    assert all_octets < TABLES_MB * MEGABYTE, (is_open, is_listed)
