@@ -35,7 +35,6 @@ from bridge.media.telephone_event import TelephoneEventReceiver, TelephoneEventS
 REPORT_OCTETS_MAX: Final = 1500
 NO_SLOT: Final = 1 << 62
 """First slot of a call that sends nothing toward the link: not connected, or closed."""
-
 UNNEGOTIATED: Final = -1
 
 
@@ -86,6 +85,7 @@ class CallMedia:
         "closed",
         "count",
         "counters",
+        "descriptor",
         "first_slot",
         "in_band_digits",
         "last_rtp_at",
@@ -126,7 +126,7 @@ class CallMedia:
         self.counters = MediaCounters()
         # The phone: sockets, negotiation, both streams.
         self.ports = ports
-        self.rtp_port = ports.rtp_port
+        self.rtp_port, self.descriptor = ports.rtp_port, ports.rtp.fileno()
         self._packer: Repacketizer | None = None
         self._use_sockets(None)
         self.remote: RemoteMedia | None = None

@@ -64,7 +64,7 @@ class FastPath(Protocol):
         """Return the datagrams of a slot, and the calls whose frame is not done yet."""
 
     def link_reader(
-        self, descriptor: int, routes: Mapping[tuple[Address, bytes], CallMedia]
+        self, descriptor: int, routes: Mapping[Address, Mapping[bytes, CallMedia]]
     ) -> LinkReader | None:
         """Return what reads the link's socket; None leaves it to Python."""
 
@@ -119,7 +119,7 @@ class Compiled:
         return rest
 
     def link_reader(
-        self, descriptor: int, routes: Mapping[tuple[Address, bytes], CallMedia]
+        self, descriptor: int, routes: Mapping[Address, Mapping[bytes, CallMedia]]
     ) -> LinkReader:
         """See FastPath."""
         read = self._module.Link(descriptor).read

@@ -27,7 +27,7 @@ locks or logs. A failing call is closed and reported; it takes no other with it.
 Must not know SIP, frames in reliable order, keys, or trio: time is an argument.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
 from itertools import count
 from select import EPOLLIN, epoll
@@ -55,6 +55,7 @@ pools, which saves a tenth of the receive."""
 ROUNDS_MAX: Final = 64
 """Packets read from one socket in one pass: a flooded one takes its share, not the loop."""
 
+_NO_CALLS: Final[Mapping[bytes, CallMedia]] = {}
 _FLOWING_S: Final = 0.1
 """A phone whose last packet is older is not flowing: its arrivals say nothing about the next."""
 
@@ -113,7 +114,7 @@ class Relay:
         self._unpaced = epoll()
         self._calls: dict[int, CallMedia] = {}  # by descriptor of the RTP socket
         self._reporters: dict[int, CallMedia] = {}  # by descriptor of the RTCP socket
-        self._routes: dict[tuple[Address, bytes], CallMedia] = {}
+        self._routes: dict[Address, dict[bytes, CallMedia]] = {}
         self._reports: list[tuple[float, int, CallMedia]] = []  # a heap of when they are due
         self._report_number = count()
 
@@ -231,7 +232,7 @@ class Relay:
     def receive_link(self, datagram: bytes, address: Address, now: float) -> bool:
         """Take a datagram of the link; False when it is no mini frame of a connected call."""
         # A. The call.
-        media = self._routes.get((address, datagram[:2]))
+        media = self._routes.get(address, _NO_CALLS).get(datagram[:2])
         if media is None:
             return False
         try:
@@ -285,8 +286,9 @@ class Relay:
     def connect(self, media: CallMedia, path: VoicePath, now: float) -> int:
         """Give a call its route and its place in a batch; see `CallMedia.connect`."""
         index = self._pace(media, now)
-        self._routes[path.route] = media
-        self._phases[index].add(media, path.route[0])
+        peer, number = path.route
+        self._routes.setdefault(peer, {})[number] = media
+        self._phases[index].add(media, peer)
         return self._clock.slot_begun(index, now)
 
     def slot_from(self, media: CallMedia, when: float) -> float:
@@ -303,12 +305,19 @@ class Relay:
         """Drop all that is known of a call; see `CallMedia.close`."""
         del self._calls[media.ports.rtp.fileno()]
         del self._reporters[media.ports.rtcp.fileno()]
-        if media.path is not None and self._routes.get(media.path.route) is media:
-            del self._routes[media.path.route]
+        if media.path is not None:
+            self._forget_route(media, *media.path.route)
         if media.phase is not None:
             self._clock.leave(media.phase)
             self._phases[media.phase].remove(media)
         self._ports.close(media.ports)  # which takes them from their epoll, too
+
+    def _forget_route(self, media: CallMedia, peer: Address, number: bytes) -> None:
+        calls = self._routes.get(peer, {})
+        if calls.get(number) is media:
+            del calls[number]
+            if not calls:
+                del self._routes[peer]
 
     def close(self) -> None:
         """Close all calls and the relay's descriptors."""

@@ -55,6 +55,7 @@ class SymmetricLatch:
         source: The only address that is listened to; None until latched.
         destination: Where packets to the phone go; None: nowhere.
         rtcp_destination: The same for RTCP.
+        compiled: For a compiled fast path: the first two as the kernel takes them.
     """
 
     __slots__ = (
@@ -62,12 +63,14 @@ class SymmetricLatch:
         "_proven",
         "_receives",
         "_remote",
+        "compiled",
         "destination",
         "rtcp_destination",
         "source",
     )
 
     def __init__(self) -> None:
+        self.compiled: object = None
         self.source: Address | None = None
         self.destination: Address | None = None
         self.rtcp_destination: Address | None = None

@@ -3,10 +3,12 @@
 
 #include <arpa/inet.h>
 
+static const char PHONE[] = "siax_relay.phone";
+
 /* The size of what was written; 0: no address. */
-socklen_t address_of(PyObject *pair, struct sockaddr_storage *address)
+static socklen_t address_of(PyObject *pair, union address *address)
 {
-    if (!pair || !PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) < 2)
+    if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) < 2)
         return 0;
     const char *host = PyUnicode_Check(PyTuple_GET_ITEM(pair, 0))
         ? PyUnicode_AsUTF8(PyTuple_GET_ITEM(pair, 0)) : NULL;
@@ -15,13 +17,12 @@ socklen_t address_of(PyObject *pair, struct sockaddr_storage *address)
         PyErr_Clear();
         return 0;
     }
-    struct sockaddr_in *four = (struct sockaddr_in *)address;
-    if (inet_pton(AF_INET, host, &four->sin_addr) == 1) {
-        four->sin_family = AF_INET;
-        four->sin_port = htons((uint16_t)port);
-        return sizeof *four;
+    if (inet_pton(AF_INET, host, &address->four.sin_addr) == 1) {
+        address->four.sin_family = AF_INET;
+        address->four.sin_port = htons((uint16_t)port);
+        return sizeof address->four;
     }
-    struct sockaddr_in6 *six = (struct sockaddr_in6 *)address;
+    struct sockaddr_in6 *six = &address->six;
     if (inet_pton(AF_INET6, host, &six->sin6_addr) != 1 || PyTuple_GET_SIZE(pair) != 4)
         return 0;
     six->sin6_family = AF_INET6;
@@ -31,30 +32,66 @@ socklen_t address_of(PyObject *pair, struct sockaddr_storage *address)
     return sizeof *six;
 }
 
-bool same_address(const struct sockaddr_storage *one, const struct sockaddr_storage *other)
+static void follow(struct place *place, PyObject *pair)
 {
-    if (one->ss_family != other->ss_family)
-        return false;
-    if (one->ss_family == AF_INET) {
-        const struct sockaddr_in *a = (const void *)one, *b = (const void *)other;
-        return a->sin_port == b->sin_port && a->sin_addr.s_addr == b->sin_addr.s_addr;
+    if (place->pair == pair) /* held, so nothing else can be where it is */
+        return;
+    Py_XSETREF(place->pair, Py_XNewRef(pair));
+    place->size = pair ? address_of(pair, &place->address) : 0;
+}
+
+static void free_phone(PyObject *capsule)
+{
+    struct phone *phone = PyCapsule_GetPointer(capsule, PHONE);
+    Py_XDECREF(phone->source.pair);
+    Py_XDECREF(phone->destination.pair);
+    PyMem_Free(phone);
+}
+
+/* Where the phone of a latch is, kept in its slot `compiled`; NULL where there is no memory. */
+const struct phone *phone_of(PyObject *latch)
+{
+    PyObject **kept = &AT(latch, SymmetricLatch, compiled);
+    struct phone *phone;
+    if (*kept && PyCapsule_IsValid(*kept, PHONE)) {
+        phone = PyCapsule_GetPointer(*kept, PHONE);
+    } else {
+        phone = PyMem_Calloc(1, sizeof *phone);
+        PyObject *capsule = phone ? PyCapsule_New(phone, PHONE, free_phone) : NULL;
+        if (!capsule) {
+            PyErr_Clear();
+            PyMem_Free(phone);
+            return NULL;
+        }
+        set(kept, capsule);
     }
-    const struct sockaddr_in6 *a = (const void *)one, *b = (const void *)other;
+    follow(&phone->source, AT(latch, SymmetricLatch, source));
+    follow(&phone->destination, AT(latch, SymmetricLatch, destination));
+    return phone;
+}
+
+bool same_address(const union address *one, const union address *other)
+{
+    if (one->any.sa_family != other->any.sa_family)
+        return false;
+    if (one->any.sa_family == AF_INET)
+        return one->four.sin_port == other->four.sin_port
+            && one->four.sin_addr.s_addr == other->four.sin_addr.s_addr;
+    const struct sockaddr_in6 *a = &one->six, *b = &other->six;
     return a->sin6_port == b->sin6_port && a->sin6_scope_id == b->sin6_scope_id
         && a->sin6_flowinfo == b->sin6_flowinfo
         && !memcmp(&a->sin6_addr, &b->sin6_addr, sizeof a->sin6_addr);
 }
 
 /* As Python's socket module writes it. */
-PyObject *pair_of(const struct sockaddr_storage *address)
+PyObject *pair_of(const union address *address)
 {
     char host[INET6_ADDRSTRLEN];
-    if (address->ss_family == AF_INET) {
-        const struct sockaddr_in *four = (const void *)address;
-        inet_ntop(AF_INET, &four->sin_addr, host, sizeof host);
-        return Py_BuildValue("(si)", host, ntohs(four->sin_port));
+    if (address->any.sa_family == AF_INET) {
+        inet_ntop(AF_INET, &address->four.sin_addr, host, sizeof host);
+        return Py_BuildValue("(si)", host, ntohs(address->four.sin_port));
     }
-    const struct sockaddr_in6 *six = (const void *)address;
+    const struct sockaddr_in6 *six = &address->six;
     inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof host);
     return Py_BuildValue("(siII)", host, ntohs(six->sin6_port), ntohl(six->sin6_flowinfo),
                          (unsigned)six->sin6_scope_id);

@@ -1,7 +1,6 @@
 /* From the link to the phones: steps A to E of relay.py. */
 #include "relay.h"
 
-#include <arpa/inet.h>
 #include <netinet/udp.h>
 
 enum { LINK_MAX = 65535, DEVIATION_MAX_MS = 1000 };
@@ -28,10 +27,10 @@ static bool is_next(PyObject *path, const uint8_t *datagram, Py_ssize_t octets, 
         || octets != INT(path, VoicePath, _datagram_octets) || sealed < 2 * BLOCK || sealed % BLOCK
         || sealed > (int)sizeof frame->plain)
         return false;
-    EVP_CIPHER_CTX *keyed = context(AT(opener, Opener, key), &AT(opener, Opener, compiled), 0);
+    struct context *keyed = context(AT(opener, Opener, key), &AT(opener, Opener, compiled), 0);
     PyObject *offset = AT(clock, ReceiveClock, _offset_ms);
     if (!PyFloat_CheckExact(offset) || !PyFloat_CheckExact(AT(path, VoicePath, jitter_ms)) || !keyed
-        || !cipher(keyed, frame->plain, datagram + MINI_CLEAR, sealed))
+        || !decipher(keyed, frame->plain, datagram + MINI_CLEAR, sealed))
         return false;
     int begin = BLOCK + (frame->plain[BLOCK - 1] & 0x0f);
     if (sealed - begin != body)
@@ -87,10 +86,10 @@ static uint8_t *write_header(PyObject *media, const struct frame *frame, PyObjec
 
 /* Step E; what the network does not take is counted and forgotten. */
 static void transmit(PyObject *counters, int descriptor, const uint8_t *packet, int octets,
-                     const struct sockaddr_storage *phone, socklen_t size)
+                     const struct place *phone)
 {
-    const void *to = phone;
-    if (sendto(descriptor, packet, RTP_HEADER + octets, MSG_DONTWAIT, to, size) >= 0) {
+    if (sendto(descriptor, packet, RTP_HEADER + octets, MSG_DONTWAIT, &phone->address.any,
+               phone->size) >= 0) {
         ADD(counters, MediaCounters, sent, 1);
         ADD(counters, MediaCounters, sent_octets, octets);
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -108,96 +107,129 @@ static bool to_phone(PyObject *media, const uint8_t *datagram, Py_ssize_t octets
     PyObject *latch = AT(media, CallMedia, latch), *stream = AT(media, CallMedia, stream);
     PyObject *counters = AT(media, CallMedia, counters), *sender = AT(media, CallMedia, send_rtp);
     PyObject *table = AT(media, CallMedia, table_to_phone);
-    struct sockaddr_storage phone;
+    const struct phone *phone = IS(latch, SymmetricLatch) ? phone_of(latch) : NULL;
     struct frame frame;
-    socklen_t size;
     /* C. It is heard, and leaves by a bare socket: SRTP has another sender in its place. */
-    if (!path || !IS(latch, SymmetricLatch) || !IS(stream, PhoneStream) || !is_table(table)
-        || !IS(counters, MediaCounters) || !PyCFunction_Check(sender)
+    if (!path || !phone || !phone->destination.size || !IS(stream, PhoneStream)
+        || !is_table(table) || !IS(counters, MediaCounters) || !PyCFunction_Check(sender)
         || AT(media, CallMedia, speaking) != Py_False
-        || !(size = address_of(AT(latch, SymmetricLatch, destination), &phone))
         || !is_next(path, datagram, octets, now, &frame)
         || frame.timestamp != INT(stream, PhoneStream, _expected_ms))
         return false;
-    int descriptor = PyObject_AsFileDescriptor(PyCFunction_GET_SELF(sender));
-    if (descriptor < 0) {
-        PyErr_Clear();
-        return false;
-    }
     believe(path, &frame);
     translate(table, frame.payload, frame.octets);
     uint8_t *packet = write_header(media, &frame, now_object);
-    transmit(counters, descriptor, packet, frame.octets, &phone, size);
+    transmit(counters, (int)INT(media, CallMedia, descriptor), packet, frame.octets,
+             &phone->destination);
     return true;
 }
+
+enum { BATCH = 16 };
+
+struct arrived {
+    union address source;
+    union {
+        char octets[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec to;
+};
 
 typedef struct {
     PyObject_HEAD
     int descriptor;
-    uint8_t octets[LINK_MAX];
-    Py_ssize_t size, place, segment; /* of the datagrams that the kernel joined */
-    struct sockaddr_storage source;
+    uint8_t *octets; /* LINK_MAX for each of a batch; what is never filled takes no memory */
+    struct arrived arrived[BATCH];
+    struct mmsghdr messages[BATCH];
+    int count, next; /* of the batch */
+    bool is_empty; /* the kernel had no more than it */
+    const uint8_t *datagram;
+    Py_ssize_t left, segment; /* of the datagrams that the kernel joined */
+    union address source;
     PyObject *address; /* of source, as Python writes it */
+    PyObject *numbers; /* of the calls with that address; borrowed while they are read */
 } Link;
 
 static int link_init(Link *self, PyObject *arguments, PyObject *keywords)
 {
-    self->size = self->place = 0;
-    return PyArg_ParseTuple(arguments, "i", &self->descriptor) ? 0 : -1;
+    if (!PyArg_ParseTuple(arguments, "i", &self->descriptor))
+        return -1;
+    if (!self->octets && !(self->octets = PyMem_RawMalloc((size_t)BATCH * LINK_MAX))) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (int i = 0; i < BATCH; i++) {
+        struct arrived *each = &self->arrived[i];
+        each->to = (struct iovec){self->octets + (size_t)i * LINK_MAX, LINK_MAX};
+        self->messages[i].msg_hdr = (struct msghdr){
+            .msg_name = &each->source, .msg_iov = &each->to, .msg_iovlen = 1,
+            .msg_control = &each->control};
+    }
+    return 0;
 }
 
 static void link_dealloc(Link *self)
 {
     Py_XDECREF(self->address);
+    PyMem_RawFree(self->octets);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
-/* Receives what the kernel has, joined or not: 1; 0: it has nothing; -1: an error of ours. */
-static int receive(Link *self)
+/* Receives what the kernel has, a batch at most, and tells how many. */
+static int receive(Link *self, int limit)
 {
-    struct sockaddr_storage source;
-    union {
-        char octets[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
-    struct iovec to = {self->octets, sizeof self->octets};
-    struct msghdr message = {.msg_name = &source, .msg_namelen = sizeof source, .msg_iov = &to,
-                             .msg_iovlen = 1, .msg_control = &control};
-    ssize_t size;
-    do { /* an ICMP error of an earlier datagram is passed over */
-        message.msg_controllen = sizeof control;
-        size = recvmsg(self->descriptor, &message, MSG_DONTWAIT);
-    } while (size < 0 && (errno == ECONNREFUSED || errno == EHOSTUNREACH || errno == ENETUNREACH));
-    if (size < 0)
-        return 0;
-    self->size = size;
-    self->place = 0;
-    self->segment = size ? size : 1;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
+    int asked = Py_MIN(limit, BATCH), count;
+    for (int i = 0; i < asked; i++) {
+        self->messages[i].msg_hdr.msg_namelen = sizeof self->arrived[i].source;
+        self->messages[i].msg_hdr.msg_controllen = sizeof self->arrived[i].control;
+    }
+    do /* an ICMP error of an earlier datagram is passed over */
+        count = recvmmsg(self->descriptor, self->messages, asked, MSG_DONTWAIT, NULL);
+    while (count < 0 && (errno == ECONNREFUSED || errno == EHOSTUNREACH || errno == ENETUNREACH));
+    self->next = 0;
+    self->count = Py_MAX(count, 0);
+    self->is_empty = count < asked;
+    return self->count;
+}
+
+/* Takes the next message of the batch apart; false: an error of ours. */
+static bool take(Link *self)
+{
+    const struct mmsghdr *message = &self->messages[self->next];
+    struct arrived *arrived = &self->arrived[self->next++];
+    struct msghdr header = message->msg_hdr;
+    self->datagram = arrived->to.iov_base;
+    self->left = message->msg_len;
+    self->segment = message->msg_len ? message->msg_len : 1;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&header); c; c = CMSG_NXTHDR(&header, c))
         if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
             int segment;
             memcpy(&segment, CMSG_DATA(c), sizeof segment);
             if (segment > 0)
                 self->segment = segment;
         }
-    if (!self->address || !same_address(&source, &self->source)) {
-        PyObject *address = pair_of(&source);
-        if (!address)
-            return -1;
-        Py_XSETREF(self->address, address);
-        self->source = source;
-    }
-    return 1;
+    if (self->address && same_address(&arrived->source, &self->source))
+        return true;
+    PyObject *address = pair_of(&arrived->source);
+    if (!address)
+        return false;
+    Py_XSETREF(self->address, address);
+    self->source = arrived->source;
+    self->numbers = NULL;
+    return true;
 }
 
 /* Step A. */
 static PyObject *call_of(Link *self, const uint8_t *datagram, PyObject *routes)
 {
-    PyObject *octets = PyBytes_FromStringAndSize((const char *)datagram, MINI_CLEAR);
-    PyObject *route = octets ? PyTuple_Pack(2, self->address, octets) : NULL;
-    PyObject *media = route ? PyDict_GetItemWithError(routes, route) : NULL;
-    Py_XDECREF(octets);
-    Py_XDECREF(route);
+    PyObject *media = NULL;
+    if (!self->numbers)
+        self->numbers = PyDict_GetItemWithError(routes, self->address);
+    if (self->numbers && PyDict_CheckExact(self->numbers)) {
+        PyObject *octets = PyBytes_FromStringAndSize((const char *)datagram, MINI_CLEAR);
+        media = octets ? PyDict_GetItemWithError(self->numbers, octets) : NULL;
+        Py_XDECREF(octets);
+    }
     PyErr_Clear();
     return media && IS(media, CallMedia) ? media : NULL;
 }
@@ -209,26 +241,30 @@ static const char link_read_doc[] =
 
 static PyObject *link_read(Link *self, PyObject *arguments)
 {
-    PyObject *routes, *now_object;
-    int left;
-    if (!PyArg_ParseTuple(arguments, "O!O!i", &PyDict_Type, &routes, &PyFloat_Type, &now_object,
-                          &left))
+    PyObject *routes, *now;
+    int limit;
+    if (!PyArg_ParseTuple(arguments, "O!O!i", &PyDict_Type, &routes, &PyFloat_Type, &now, &limit))
         return NULL;
-    double now = PyFloat_AS_DOUBLE(now_object);
+    self->numbers = NULL;
     for (;;) {
-        if (self->place >= self->size) {
-            int got = left > 0 ? (left--, receive(self)) : 0;
-            if (got < 0)
-                return NULL;
-            if (!got)
+        while (self->left <= 0) {
+            if (self->next < self->count) {
+                if (!take(self))
+                    return NULL;
+            } else if (limit > 0 && !self->is_empty) {
+                limit -= receive(self, limit);
+            } else {
+                self->is_empty = false; /* until it is asked the next time */
                 Py_RETURN_NONE;
+            }
         }
-        const uint8_t *datagram = self->octets + self->place;
-        Py_ssize_t octets = Py_MIN(self->segment, self->size - self->place);
-        self->place += self->segment;
+        const uint8_t *datagram = self->datagram;
+        Py_ssize_t octets = Py_MIN(self->segment, self->left);
+        self->datagram += octets;
+        self->left -= octets;
         PyObject *media = octets > MINI_CLEAR ? call_of(self, datagram, routes) : NULL;
-        if (!media || !to_phone(media, datagram, octets, now, now_object))
-            return Py_BuildValue("(y#Oi)", datagram, octets, self->address, left);
+        if (!media || !to_phone(media, datagram, octets, PyFloat_AS_DOUBLE(now), now))
+            return Py_BuildValue("(y#Oi)", datagram, octets, self->address, limit);
     }
 }
 

@@ -9,7 +9,7 @@ CLASSES(DEFINE_CLASS)
 SLOTS(DEFINE_SLOT)
 PyObject *plain_pull;
 
-long long integer(PyObject *value)
+long long long_integer(PyObject *value)
 {
     if (!value || !PyLong_CheckExact(value))
         return NONE;
@@ -19,32 +19,6 @@ long long integer(PyObject *value)
         return NONE;
     }
     return result;
-}
-
-/* Takes over the new reference; a number that finds no memory keeps its old value. */
-void set(PyObject **slot, PyObject *value)
-{
-    if (!value) {
-        PyErr_Clear();
-        return;
-    }
-    PyObject *before = *slot;
-    *slot = value;
-    Py_XDECREF(before);
-}
-
-/* The object of a class that a bound method belongs to, or NULL. */
-PyObject *owner(PyObject *method, PyTypeObject *class)
-{
-    if (!method || !PyMethod_Check(method) || Py_TYPE(PyMethod_GET_SELF(method)) != class)
-        return NULL;
-    return PyMethod_GET_SELF(method);
-}
-
-/* A translation from codec to codec, octet by octet, or None. */
-bool is_table(PyObject *table)
-{
-    return table == Py_None || (PyBytes_CheckExact(table) && PyBytes_GET_SIZE(table) == 256);
 }
 
 void translate(PyObject *table, uint8_t *octets, Py_ssize_t count)

@@ -1,7 +1,6 @@
 /* From the phones to the link: steps 1 to 6 of relay.py. */
 #include "relay.h"
 
-#include <arpa/inet.h>
 #include <sys/epoll.h>
 
 enum {
@@ -17,7 +16,7 @@ static const long long HALF = 1LL << 31;
 struct packet {
     const uint8_t *octets;
     ssize_t size;
-    const struct sockaddr_storage *source;
+    const union address *source;
     uint16_t sequence;
     uint32_t timestamp;
 };
@@ -26,11 +25,11 @@ struct packet {
 static bool is_plain(PyObject *media, struct packet *packet)
 {
     PyObject *latch = AT(media, CallMedia, latch);
+    const struct phone *phone = IS(latch, SymmetricLatch) ? phone_of(latch) : NULL;
     const uint8_t *octets = packet->octets;
-    struct sockaddr_storage phone;
     uint32_t ssrc;
-    if (!IS(latch, SymmetricLatch) || !address_of(AT(latch, SymmetricLatch, source), &phone)
-        || !same_address(&phone, packet->source) || packet->size < RTP_HEADER
+    if (!phone || !phone->source.size || packet->size < RTP_HEADER
+        || !same_address(&phone->source.address, packet->source)
         || packet->size != INT(media, CallMedia, packet_octets) || octets[0] != 0x80
         || (octets[1] & 0x7f) != INT(media, CallMedia, payload_type))
         return false;
@@ -127,10 +126,10 @@ static int read_phone(PyObject *media, int descriptor, double now, PyObject *now
     if (!media || !IS(media, CallMedia) || !PyCFunction_Check(AT(media, CallMedia, receive)))
         return leave(rest, descriptor, Py_NewRef(Py_None));
     uint8_t octets[PHONE_MAX];
-    struct sockaddr_storage source;
+    union address source;
     socklen_t size = sizeof source;
     struct packet packet = {.octets = octets, .source = &source};
-    packet.size = recvfrom(descriptor, octets, sizeof octets, MSG_DONTWAIT, (void *)&source, &size);
+    packet.size = recvfrom(descriptor, octets, sizeof octets, MSG_DONTWAIT, &source.any, &size);
     if (packet.size < 0) /* read again by Python, which finds and counts what is wrong */
         return leave(rest, descriptor, Py_NewRef(Py_None));
     if (from_phone(media, &packet, now, now_object))
@@ -178,7 +177,7 @@ static PyObject *encrypt(PyObject *path, PyObject *frame, uint32_t timestamp)
     if (!IS(sealer, Sealer) || !PyBytes_CheckExact(clear) || PyBytes_GET_SIZE(clear) != MINI_CLEAR
         || octets > (int)sizeof plain || !draw(plain, BLOCK + extra))
         return NULL;
-    EVP_CIPHER_CTX *keyed = context(AT(sealer, Sealer, key), &AT(sealer, Sealer, compiled), 1);
+    struct context *keyed = context(AT(sealer, Sealer, key), &AT(sealer, Sealer, compiled), 1);
     PyObject *datagram = keyed ? PyBytes_FromStringAndSize(NULL, MINI_CLEAR + octets) : NULL;
     if (!datagram) {
         PyErr_Clear();
@@ -190,7 +189,7 @@ static PyObject *encrypt(PyObject *path, PyObject *frame, uint32_t timestamp)
     memcpy(at + TIMESTAMP, PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame));
     uint8_t *wire = (uint8_t *)PyBytes_AS_STRING(datagram);
     memcpy(wire, PyBytes_AS_STRING(clear), MINI_CLEAR);
-    if (!cipher(keyed, wire + MINI_CLEAR, plain, octets))
+    if (!encipher(keyed, wire + MINI_CLEAR, plain, octets))
         Py_CLEAR(datagram);
     return datagram;
 }

@@ -1,8 +1,9 @@
 /* The hot path of bridge/media/relay.py, compiled: plain packets of calls in steady state.
  *
- * The Python path is the reference, and keeps all that is unusual. Nothing is kept here: these
+ * The Python path is the reference, and keeps all that is unusual. No state is kept here: these
  * functions read and write the slots of the very objects that Python uses, so both may take turns
- * from packet to packet. A packet that is not plain in every respect leaves everything as it was
+ * from packet to packet. The slots `compiled` hold what is made of others once: ciphers under a key,
+ * addresses as the kernel takes them. A packet that is not plain in every respect leaves everything as it was
  * and goes back to Python, which decides; so does whatever fails.
  *
  *   read_phones   steps 1 to 4: a packet of each socket that has one, into its reorder buffer
@@ -20,6 +21,7 @@
 #include <Python.h>
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,11 +48,11 @@ enum {
     X(CallMedia, packet_octets) X(CallMedia, payload_type) X(CallMedia, phone_sends) \
     X(CallMedia, ssrc) X(CallMedia, last_rtp_at) X(CallMedia, count) X(CallMedia, pull) \
     X(CallMedia, path) X(CallMedia, seal) X(CallMedia, open_frame) X(CallMedia, receive) \
-    X(CallMedia, send_rtp) X(CallMedia, speaking) X(CallMedia, first_slot) \
+    X(CallMedia, send_rtp) X(CallMedia, descriptor) X(CallMedia, speaking) X(CallMedia, first_slot) \
     X(CallMedia, origin_ms) X(CallMedia, table_to_link) X(CallMedia, table_to_phone) \
     X(MediaCounters, received) X(MediaCounters, sent) X(MediaCounters, sent_octets) \
     X(MediaCounters, send_blocked) X(MediaCounters, send_failed) \
-    X(SymmetricLatch, source) X(SymmetricLatch, destination) \
+    X(SymmetricLatch, source) X(SymmetricLatch, destination) X(SymmetricLatch, compiled) \
     X(ReceptionStatistics, received) X(ReceptionStatistics, highest_sequence) \
     X(ReceptionStatistics, _jitter_16) X(ReceptionStatistics, _transit) \
     X(ReceptionStatistics, _clock_rate_hz) \
@@ -80,23 +82,81 @@ extern PyObject *plain_pull; /* the function ReorderBuffer.pull */
     SET_INT(object, class, name, INT(object, class, name) + (value))
 #define SET_INT(object, class, name, value) SET(object, class, name, PyLong_FromLongLong(value))
 
-extern long long integer(PyObject *value);
-extern void set(PyObject **slot, PyObject *value);
-extern PyObject *owner(PyObject *method, PyTypeObject *class);
-extern bool is_table(PyObject *table);
+extern long long long_integer(PyObject *value);
 extern void translate(PyObject *table, uint8_t *octets, Py_ssize_t count);
 extern PyObject *configure(PyObject *self, PyObject *none, PyObject *classes);
 
+static inline long long integer(PyObject *value)
+{
+#if PY_VERSION_HEX < 0x030c0000 /* later ones are read by their own, slower, function */
+    if (value && PyLong_CheckExact(value)) {
+        const digit *digits = ((PyLongObject *)value)->ob_digit;
+        switch (Py_SIZE(value)) {
+        case 0: return 0;
+        case 1: return digits[0];
+        case 2: return (long long)digits[1] << PyLong_SHIFT | digits[0];
+        }
+    }
+#endif
+    return long_integer(value);
+}
+
+/* Takes over the new reference; a number that finds no memory keeps its old value. */
+static inline void set(PyObject **slot, PyObject *value)
+{
+    if (!value) {
+        PyErr_Clear();
+        return;
+    }
+    PyObject *before = *slot;
+    *slot = value;
+    Py_XDECREF(before);
+}
+
+/* The object of a class that a bound method belongs to, or NULL. */
+static inline PyObject *owner(PyObject *method, PyTypeObject *class)
+{
+    if (!method || !PyMethod_Check(method) || Py_TYPE(PyMethod_GET_SELF(method)) != class)
+        return NULL;
+    return PyMethod_GET_SELF(method);
+}
+
+/* A translation from codec to codec, octet by octet, or None. */
+static inline bool is_table(PyObject *table)
+{
+    return table == Py_None || (PyBytes_CheckExact(table) && PyBytes_GET_SIZE(table) == 256);
+}
+
 /* addresses.c: tuples as Python's socket module has them, and the kernel's */
 
-extern socklen_t address_of(PyObject *pair, struct sockaddr_storage *address);
-extern bool same_address(const struct sockaddr_storage *one, const struct sockaddr_storage *other);
-extern PyObject *pair_of(const struct sockaddr_storage *address);
+union address {
+    struct sockaddr any;
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+};
+struct place { /* an address in both forms */
+    PyObject *pair;
+    union address address;
+    socklen_t size; /* 0: no address */
+};
+struct phone {
+    struct place source, destination;
+};
+
+extern const struct phone *phone_of(PyObject *latch);
+extern bool same_address(const union address *one, const union address *other);
+extern PyObject *pair_of(const union address *address);
 
 /* cipher.c: AES-128-CBC, and random padding */
 
-extern EVP_CIPHER_CTX *context(PyObject *key, PyObject **kept, int encipher);
-extern bool cipher(EVP_CIPHER_CTX *context, uint8_t *to, const uint8_t *from, int octets);
+struct context {
+    EVP_CIPHER_CTX *cipher;
+    uint8_t chain; /* the last octet of what went through before */
+};
+
+extern struct context *context(PyObject *key, PyObject **kept, int encipher);
+extern bool encipher(struct context *context, uint8_t *to, uint8_t *plain, int octets);
+extern bool decipher(struct context *context, uint8_t *plain, const uint8_t *from, int octets);
 extern bool draw(uint8_t *to, size_t octets);
 
 /* phones.c, link.c: the two directions */

@@ -21,8 +21,8 @@ from tests.lab.relay_calls import voice_path
 STEP_S = 0.0025
 KEY, OTHER_KEY = bytes(range(16)), bytes(range(16, 32))
 PARTS = ("counters", "buffer", "latch", "stream", "path")
-NOT_COMPARED = frozenset({"_expected_before", "_received_before"})
-"""What RTCP reports write, at random times."""
+NOT_COMPARED = frozenset({"_expected_before", "_received_before", "compiled"})
+"""What RTCP reports write, at random times, and what the compiled relay alone keeps."""
 
 
 class Side:
@@ -248,3 +248,29 @@ def test_one_of_another_version_is_left_out_and_said(monkeypatch: pytest.MonkeyP
 def test_the_switch_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, SWITCH, "0")
     assert isinstance(fast_path(), PythonAlone)
+
+
+def test_more_than_a_batch_comes_from_the_link_in_order_and_within_the_limit(
+    compiled: FastPath,
+) -> None:
+    link, peers = _bound(), (_bound(), _bound())
+    try:
+        sent = [(bytes([1, number]) * 30, peers[number % 2]) for number in range(50)]
+        for datagram, peer in sent:
+            peer.sendto(datagram, link.getsockname())
+        read = compiled.link_reader(link.fileno(), {})
+        assert read is not None
+        got: list[list[tuple[bytes, Any]]] = []
+        for _ in range(3):
+            left = 40
+            got.append([])
+            while (unusual := read(1.0, left)) is not None:
+                datagram, address, left = unusual
+                got[-1].append((datagram, address))
+        assert [len(turn) for turn in got] == [40, 10, 0]
+        assert [each for turn in got for each in turn] == [
+            (datagram, peer.getsockname()) for datagram, peer in sent
+        ]
+    finally:
+        for opened in (link, *peers):
+            opened.close()
