@@ -25,6 +25,8 @@ _EVENTS_MAX: Final = 8
 _PROBE_PASSES_MAX: Final = 10
 _BUSY_S: Final = 0.0025
 """How long other tasks may keep audio waiting, however much they have to do."""
+_WAIT_MAX_S: Final = 60.0
+"""Where nothing has a deadline: an epoll object cannot be told to wait for infinity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Sources:
         if others.tasks_runnable or others.run_sync_soon_queue_size:
             return True
         own_s = min(alarm.deadline for alarm, _ in self.alarms) - trio.current_time()
-        timeout_s = max(min(own_s, others.seconds_to_next_deadline), 0)
+        timeout_s = max(min(own_s, others.seconds_to_next_deadline, _WAIT_MAX_S), 0)
         ready = self._serve(waiting, timeout_s)
         return others.seconds_to_next_deadline <= 0 or trios in ready
 

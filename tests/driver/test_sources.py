@@ -45,6 +45,19 @@ async def test_readable_descriptor_is_handled_and_its_waiter_woken() -> None:
             await came.wait()
 
 
+async def test_it_waits_where_nothing_has_a_deadline() -> None:
+    """As at the start, while threads read what the phones registered, and no link has a peer."""
+    near, far = socket.socketpair()
+    with near, far:
+        came = trio.Event()
+        async with trio.open_nursery() as nursery:
+            served = Sources({near.fileno(): reader(near, came)}, NEVER.alarms)
+            nursery.start_soon(served.run_in_idle_time)
+            far.send(b"x")
+            await came.wait()
+            nursery.cancel_scope.cancel()
+
+
 async def test_alarm_rings_at_its_time_and_is_set_anew_by_what_it_rings() -> None:
     alarm, rung, done = Alarm(), list[float](), trio.Event()
 
