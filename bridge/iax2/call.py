@@ -164,11 +164,12 @@ class Call(CallLeg):
         self._services.reschedule(self)
 
     def _open(self, datagram: bytes, now: float) -> FullFrame | None:
-        ends_in_clear = self.statistics.ends_in_clear
-        frame = self._channel.open(datagram, now)
-        if self.statistics.ends_in_clear > ends_in_clear:
+        channel, voice = self._channel, self.voice
+        ends_in_clear = channel.statistics.ends_in_clear
+        frame = channel.open(datagram, now)
+        if channel.statistics.ends_in_clear > ends_in_clear:
             self._probe(now)
-        keys, voice = self._channel.keys, self.voice
+        keys = channel.keys
         if voice is not None and keys is not None and voice.opener is not keys.current:
             voice.use_keys(keys, now)
         return frame

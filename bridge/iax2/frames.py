@@ -116,7 +116,7 @@ def _parse_full(datagram: bytes) -> FullFrame:
         oseqno,
         iseqno,
         frame_type,
-        decode_subclass(subclass),
+        _SUBCLASSES[subclass],
         datagram[FULL_HEADER_OCTETS:],
         retransmission=bool(destination & _TOP_BIT),
     )
@@ -146,3 +146,6 @@ def decode_subclass(octet: int) -> int:
     if octet & _SUBCLASS_IS_POWER:
         return 1 << (octet & _POWER_MASK)
     return octet
+
+
+_SUBCLASSES: Final = tuple(map(decode_subclass, range(256)))

@@ -203,8 +203,11 @@ class PhaseClock:
 
     def slot_begun(self, phase: int, now: float) -> int:
         """Return the number of the phase's slot that has begun last."""
+        return (self._step(now) - phase) // self._phases
+
+    def _step(self, now: float) -> int:
         # A timer set for a slot must find it begun, so a thousandth of a step is forgiven.
-        return (math.floor(now * self._steps_per_s + 0.001) - phase) // self._phases
+        return math.floor(now * self._steps_per_s + 0.001)
 
     def slot_from(self, phase: int, when: float) -> float:
         """Return when the first slot of a phase begins that does not begin before `when`."""
@@ -222,8 +225,9 @@ class PhaseClock:
 
     def due(self, now: float) -> Iterator[tuple[int, range]]:
         """Yield each running phase with its slots that have begun since the last time."""
+        step = self._step(now)
         for phase, calls in enumerate(self._calls):
-            begun = self.slot_begun(phase, now)
+            begun = (step - phase) // self._phases
             first = self._next_slot[phase]
             if not calls or begun < first:
                 continue

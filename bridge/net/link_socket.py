@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Final
 
 import structlog
@@ -26,6 +26,8 @@ LATE_S: Final = 0.05
 """Behind its time by more, the engine's timers look at what has arrived first."""
 SOCKET_BUFFER_OCTETS: Final = 4 << 20
 
+_FULL_FRAME: Final = b"\x80"
+"""What its first octet is at least; voice of the relay has less (RFC 5456 section 8.1)."""
 _UDP_SEGMENT: Final = 103
 _UDP_GRO: Final = 104
 _SEGMENTS_MAX: Final = 64
@@ -133,19 +135,21 @@ class LinkSocket:
 
     def _drain(self) -> None:
         endpoint = self._endpoint
-        now = trio.current_time()
         while True:
             self._transmit()
             if (event := endpoint.poll_event()) is not None:
-                self._handle_event(event, now)
+                self._handle_event(event, trio.current_time())
             elif (peer_event := endpoint.peers.poll_event()) is not None:
-                self._handle_peer_event(peer_event, now)
+                self._handle_peer_event(peer_event, trio.current_time())
             else:
                 return
 
     def _transmit(self) -> None:
         """Send what the engine has queued; signals of many calls are of one size, and leave so."""
-        queued = iter(self._endpoint.poll_transmit, None)
+        first = self._endpoint.poll_transmit()
+        if first is None:
+            return
+        queued = chain((first,), iter(self._endpoint.poll_transmit, None))
         for (address, _), alike in groupby(queued, lambda sent: (sent.address, len(sent.data))):
             self.send_batch([transmit.data for transmit in alike], address)
 
@@ -191,7 +195,7 @@ class LinkSocket:
 
     def _take(self, datagram: bytes, address: Address, now: float) -> None:
         """Take one datagram; what it told is acted on before the next one is looked at."""
-        if not self._receive_voice(datagram, address, now):
+        if datagram[:1] >= _FULL_FRAME or not self._receive_voice(datagram, address, now):
             _contain(self._endpoint.receive_datagram, datagram, address, now)
             _contain(self.drain)
 
