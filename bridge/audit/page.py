@@ -8,8 +8,9 @@ from html import escape
 from typing import Final
 
 from bridge.audit.audit import Audit, Judged
+from bridge.audit.findings import Finding
 from bridge.audit.observing import Side
-from bridge.audit.report import directions, duration_s, summary, title
+from bridge.audit.report import SECOND_NS, directions, duration_s, summary, title
 
 DRAWN_MAX: Final = 200
 """Calls that get a timeline; the others are listed."""
@@ -35,7 +36,9 @@ h1 { font-size: 1.5rem; margin: 0 0 .25rem; } h2 { font-size: 1rem; margin: 0 0 
 .verdict { font-weight: 600; } .bad { color: var(--leak); } .good { color: var(--hidden); }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   padding: 1rem 1.25rem; margin: 1.25rem 0; }
-svg { width: 100%; height: auto; display: block; } svg text { fill: var(--faint); font-size: 12px; }
+.timeline { overflow-x: auto; } svg { width: 100%; min-width: 800px; height: auto; display: block; }
+svg text { fill: var(--faint); font-size: 12px; }
+@media (max-width: 900px) { svg text { font-size: 15px; } }
 .lane { fill: none; stroke: var(--line); } .audio { fill: var(--audio); }
 .clear { stroke: var(--clear); } .signal { stroke: var(--signal); }
 .encrypted { stroke: var(--encrypted); } .tick { stroke: var(--line); }
@@ -45,7 +48,8 @@ ul { list-style: none; margin: .75rem 0 0; padding: 0; } li { padding: .15rem 0 
   text-indent: -5.2rem; overflow-wrap: anywhere; }
 li b { display: inline-block; width: 5.2rem; text-indent: 0; font-weight: 600; }
 .leak b { color: var(--leak); } .weak b { color: var(--weak); } .hidden b { color: var(--hidden); }
-.note, .key { color: var(--faint); } .key i { display: inline-block; width: 3px; height: .9em;
+time { white-space: nowrap; } time, .note, .key { color: var(--faint); }
+.key i { display: inline-block; width: 3px; height: .9em;
   margin: 0 .4em 0 1.2em; vertical-align: -.1em; }
 """
 _KEY: Final = (
@@ -76,20 +80,23 @@ def html_page(audit: Audit, name: str) -> Iterator[str]:
 
 
 def _section(judged: Judged, *, drawn: bool) -> str:
-    items = "".join(
-        f'<li class="{finding.severity.value}"><b>{finding.severity.value}</b>'
-        f"{escape(finding.text)}</li>"
-        for finding in judged.findings
-    )
+    items = "".join(_item(judged, finding) for finding in judged.findings)
     picture = _timeline(judged) if drawn else ""
     return f"<section><h2>{escape(title(judged))}</h2>{picture}<ul>{items}</ul></section>\n"
+
+
+def _item(judged: Judged, finding: Finding) -> str:
+    severity, at = finding.severity.value, ""
+    if finding.at_ns is not None:
+        at = f" <time>at {(finding.at_ns - judged.seen.started_ns) / SECOND_NS:.1f} s</time>"
+    return f'<li class="{severity}"><b>{severity}</b>{escape(finding.text)}{at}</li>'
 
 
 def _timeline(judged: Judged) -> str:
     drawing = "".join(_drawing(judged))
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="timeline of the call">'
-        f"{drawing}</svg>"
+        f'<div class="timeline"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"'
+        f' aria-label="timeline of the call">{drawing}</svg></div>'
     )
 
 

@@ -29,7 +29,7 @@ _DIRECTIONS: Final = {
     None: "the call as such",
 }
 _LINE_MAX: Final = 4000
-_SECOND_NS: Final = 1_000_000_000
+SECOND_NS: Final = 1_000_000_000
 
 
 def title(judged: Judged) -> str:
@@ -43,7 +43,7 @@ def title(judged: Judged) -> str:
 
 def duration_s(judged: Judged) -> float:
     """Return how long the dialog was seen."""
-    return max(judged.seen.ended_ns - judged.seen.started_ns, 0) / _SECOND_NS
+    return max(judged.seen.ended_ns - judged.seen.started_ns, 0) / SECOND_NS
 
 
 def summary(audit: Audit) -> str:
@@ -136,7 +136,7 @@ def _dialog(judged: Judged) -> dict[str, object]:
                 "text": finding.text,
                 "at_s": None
                 if finding.at_ns is None
-                else round((finding.at_ns - seen.started_ns) / _SECOND_NS, 6),
+                else round((finding.at_ns - seen.started_ns) / SECOND_NS, 6),
             }
             for finding in judged.findings
         ],
@@ -156,6 +156,6 @@ def _side(side: Side) -> dict[str, object]:
 def _moment(at_ns: int) -> str | None:
     """Return ISO 8601; None for times that no calendar has."""
     try:
-        return datetime.fromtimestamp(at_ns / _SECOND_NS, UTC).isoformat()
+        return datetime.fromtimestamp(at_ns / SECOND_NS, UTC).isoformat()
     except (OverflowError, ValueError, OSError):
         return None

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from bridge.audit.packets import peer_text
 from bridge.iax2 import Format, FrameError
 from bridge.iax2.cipher import BLOCK_OCTETS, FULL_CLEAR_OCTETS, MINI_CLEAR_OCTETS
 from bridge.iax2.constants import (
+    CODEC_PREFERENCE_LETTERS,
     AuthMethod,
     ControlSubclass,
     ElementType,
@@ -47,13 +49,15 @@ _ELEMENT_TYPES: Final = frozenset(ElementType)
 _EARLY_MS: Final = 1 << 22
 _FEW_FRAMES: Final = 64
 _NUMBER_OCTETS_MAX: Final = 4
+_CODEC_OF_LETTER: Final = {
+    letter: str(codec.name) for codec, letter in CODEC_PREFERENCE_LETTERS.items()
+}
 _TEXTS: Final = (
     *CALLER_ELEMENTS,
     ElementType.CALLED_NUMBER,
     ElementType.USERNAME,
     ElementType.CHALLENGE,
     ElementType.CAUSE,
-    ElementType.CODEC_PREFS,
     ElementType.CALLTOKEN,
     ElementType.MD5_RESULT,
     ElementType.PASSWORD,
@@ -199,6 +203,23 @@ def _text(value: bytes) -> str:
     return shown or "(empty)"
 
 
+def _codecs(value: bytes) -> str:
+    names = [_CODEC_OF_LETTER.get(chr(letter)) for letter in value]
+    return ", ".join(filter(None, names)) if names and all(names) else _text(value)
+
+
+def _address(value: bytes) -> str:
+    """A socket address as Linux on little-endian machines keeps it; hex for what is none."""
+    match value[:2], len(value):
+        case (b"\x02\x00", 16):
+            host = value[4:8]
+        case (b"\x0a\x00", 28):
+            host = value[8:24]
+        case _:
+            return value.hex()
+    return peer_text((host, int.from_bytes(value[2:4], "big")))
+
+
 def _flags(names: type[Format | AuthMethod | Encryption]) -> Callable[[bytes], str]:
     def text(value: bytes) -> str:
         number = int.from_bytes(value, "big")
@@ -209,6 +230,8 @@ def _flags(names: type[Format | AuthMethod | Encryption]) -> Callable[[bytes], s
 
 _ELEMENT_TEXTS: Final[Mapping[int, Callable[[bytes], str]]] = {
     **dict.fromkeys(_TEXTS, _text),
+    ElementType.CODEC_PREFS: _codecs,
+    ElementType.APPARENT_ADDR: _address,
     ElementType.FORMAT: _flags(Format),
     ElementType.CAPABILITY: _flags(Format),
     ElementType.AUTHMETHODS: _flags(AuthMethod),

@@ -8,6 +8,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from bridge.iax2 import Reachability
 from bridge.status.model import Grade, LinkStatus, Status, TrunkStatus
 
 _Samples = Iterator[tuple[tuple[str, ...], float]]
@@ -29,6 +30,7 @@ class _Figures(Collector):
             "siax_uptime_seconds", "Since the service was ready.", status.uptime_s
         )
         yield from _of_calls(links)
+        yield from _of_peers(links)
         yield from _of_registrations(links)
         yield from _of_trunks(status.trunks)
         yield _counter(
@@ -91,6 +93,33 @@ def _of_calls(links: Sequence[LinkStatus]) -> Iterator[Metric]:
             for each in links
             for grade in Grade
         ),
+    )
+
+
+def _of_peers(links: Sequence[LinkStatus]) -> Iterator[Metric]:
+    """What POKEs found; a link that sends none has no series."""
+    yield _gauge(
+        "siax_link_reachability",
+        "1 for what the last POKE found, as siax status shows it.",
+        ("link", "state"),
+        (
+            ((each.link, state.name.lower()), float(each.reachability is state))
+            for each in links
+            if each.reachability is not None
+            for state in Reachability
+        ),
+    )
+    yield _gauge(
+        "siax_link_rtt_seconds",
+        "Smoothed round trip of POKEs that were answered.",
+        _LINK,
+        (((each.link,), each.rtt_ms / 1000) for each in links if each.rtt_ms is not None),
+    )
+    yield _gauge(
+        "siax_link_jitter_seconds",
+        "The worst of the link's live calls, as the peer's voice arrives.",
+        _LINK,
+        (((each.link,), each.jitter_ms / 1000) for each in links if each.jitter_ms is not None),
     )
 
 

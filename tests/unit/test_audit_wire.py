@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.audit.wire import Kind, Reading, read_datagram
+from bridge.audit.wire import Kind, Reading, element_text, read_datagram
 from bridge.iax2.cipher import Sealer
 from bridge.iax2.constants import (
     Cause,
@@ -19,6 +19,7 @@ from bridge.iax2.constants import (
 )
 from bridge.iax2.elements import InformationElements
 from bridge.iax2.frames import FullFrame, MiniFrame
+from bridge.iax2.registrar import apparent_address
 from tests.vectors.capture import read_capture
 
 ENCRYPTED: Final = ("a-md5-22-22", "b1-md5-16-to-22")
@@ -63,6 +64,22 @@ def test_octets_that_are_no_text_are_shown_as_hexadecimal_digits() -> None:
     long_number = InformationElements.of((ElementType.APPARENT_ADDR, bytes(range(16))))
     datagram = frame(FrameType.IAX, IaxSubclass.REGACK, long_number.encode()).encode()
     assert read_datagram(datagram).elements == (("APPARENT_ADDR", bytes(range(16)).hex()),)
+
+
+@pytest.mark.parametrize(
+    ("element", "value", "text"),
+    [
+        (ElementType.CODEC_PREFS, b"DE", "ULAW, ALAW"),
+        (ElementType.CODEC_PREFS, b"D?", "D?"),
+        (ElementType.CODEC_PREFS, b"", "(empty)"),
+        (ElementType.APPARENT_ADDR, apparent_address(("192.0.2.7", 4569)), "192.0.2.7:4569"),
+        (ElementType.APPARENT_ADDR, apparent_address(("2001:db8::7", 1)), "[2001:db8::7]:1"),
+    ],
+)
+def test_codecs_and_addresses_are_shown_in_words(
+    element: ElementType, value: bytes, text: str
+) -> None:
+    assert element_text(element, value) == text
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from bridge.iax2 import Reachability
 from bridge.status.metrics import figures
 from bridge.status.model import Grade, PeerRegistration, Status
 from tests.lab.status_sample import CALL, LINK, REGISTERED_LINK, STATUS, TRUNK
@@ -30,6 +31,19 @@ def test_what_a_status_says() -> None:
     assert seen["siax_link_voice_frames_lost", ("hq",)] == 10
     assert seen["siax_datagrams_outside_calls_total", ("malformed",)] == 2
     assert seen["siax_phone_calls_total", ("taken",)] == 9
+
+
+def test_what_is_known_of_the_peer() -> None:
+    unasked = replace(LINK, link="unasked", reachability=None, rtt_ms=None, jitter_ms=None)
+    seen = samples(replace(STATUS, links=(LINK, unasked)))
+    about = {labels: n for (name, labels), n in seen.items() if name == "siax_link_reachability"}
+    assert about == {
+        tuple(sorted(("hq", state.name.lower()))): float(state is Reachability.LATE)
+        for state in Reachability
+    }
+    assert seen["siax_link_rtt_seconds", ("hq",)] == 2.1005
+    assert seen["siax_link_jitter_seconds", ("hq",)] == 0.004
+    assert not {name for name, labels in seen if "unasked" in labels and name.endswith("seconds")}
 
 
 def test_registrations_have_a_figure_where_there_are_any() -> None:
