@@ -357,14 +357,20 @@ class Relay:
     def _receive_report(self, descriptor: int, now: float) -> None:
         media = self._reporters.get(descriptor)
         if media is not None:
-            media.receive_report(now)
+            try:
+                media.receive_report(now)
+            except Exception as error:  # noqa: BLE001 - a bug ends one call, never the relay
+                self._fail(media, error)
 
     def _send_reports(self, now: float) -> None:
         reports = self._reports
         while reports and reports[0][0] <= now:
             due_at, _, media = heappop(reports)
             if not media.closed:
-                media.send_report(now)
+                try:
+                    media.send_report(now)
+                except Exception as error:  # noqa: BLE001 - a bug ends one call, never the relay
+                    self._fail(media, error)
                 heappush(reports, (due_at + report_interval_s(), next(self._report_number), media))
 
     def _fail(self, media: CallMedia, error: Exception) -> None:

@@ -117,6 +117,18 @@ class TestSurvival:
         assert [failed for failed, _ in calls.failures] == [broken]
         assert not media.closed
 
+    @pytest.mark.parametrize("way", ["receive_rtcp", "send_rtcp"])
+    def test_failing_reports_end_one_call(self, calls: RelayCalls, way: str) -> None:
+        phone, media, _ = calls.connected()
+        _, _, far = calls.connected()
+        setattr(media, way, _fail)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtcp:
+            rtcp.sendto(b"report", ("127.0.0.1", media.rtp_port + 1))
+        phone.send(media, 1, speech(1))
+        calls.run(10.0)
+        assert [failed for failed, _ in calls.failures] == [media]
+        assert_one_frame_each_slot(far)
+
     def test_failing_callback_and_source(self, calls: RelayCalls) -> None:
         _, playing, _ = calls.connected()
         phone, pressed, _ = calls.connected()
