@@ -9,7 +9,6 @@ A file holds a mark, the key of the hashes, and 8 octets for each challenge, old
 import fcntl
 import os
 import secrets
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +53,7 @@ class ChallengeStore:
         self.failure: str | None = None
         self._folder = folder
         self._files: dict[str, _ChallengeFile] = {}
-        self._unwritten: list[tuple[str, bytes]] = []
+        self._unwritten: dict[str, list[bytes]] = {}
         self._news = trio.Event()
         self._lock = _lock(folder)
 
@@ -98,30 +97,24 @@ class ChallengeStore:
         os.close(self._lock)
 
     def _remember(self, link: str, digest: bytes) -> None:
-        self._unwritten.append((link, digest))
-        if len(self._unwritten) > UNWRITTEN_MAX:
+        self._unwritten.setdefault(link, []).append(digest)
+        if sum(map(len, self._unwritten.values())) > UNWRITTEN_MAX:
             self._fail("the disk is too slow")
         self._news.set()
 
     async def _write(self) -> None:
-        count = len(self._unwritten)
-        batch = self._unwritten[:count]
-        try:
-            await trio.to_thread.run_sync(self._append, batch)
-        except OSError as error:
-            self._fail(error.strerror or "the disk fails")
-            return
-        del self._unwritten[:count]
+        for link in [link for link, digests in self._unwritten.items() if digests]:
+            digests = self._unwritten[link]
+            octets = b"".join(digests)
+            try:
+                await trio.to_thread.run_sync(self._files[link].append, octets)
+            except OSError as error:
+                self._fail(error.strerror or "the disk fails")
+                return
+            del digests[: len(octets) // MEMORY_HASH_OCTETS]
         if self.failure is not None:
             _log.info("challenges are remembered again")
             self.failure = None
-
-    def _append(self, batch: Iterable[tuple[str, bytes]]) -> None:
-        by_link: dict[str, list[bytes]] = {}
-        for link, digest in batch:
-            by_link.setdefault(link, []).append(digest)
-        for link, digests in by_link.items():
-            self._files[link].append(b"".join(digests))
 
     def _fail(self, why: str) -> None:
         if self.failure is None:
@@ -160,9 +153,7 @@ class _ChallengeFile:
         """Write hashes behind those that there are, down to the disk."""
         if self._octets + len(digests) > _FILE_OCTETS_MAX:
             self._replace(os.pread(self._descriptor, _HEADER_OCTETS, 0) + self._newest())
-        written = os.pwrite(self._descriptor, digests, self._octets)
-        if written < len(digests):
-            raise OSError(0, "the disk is full")
+        _check_whole(os.pwrite(self._descriptor, digests, self._octets), digests)
         os.fsync(self._descriptor)
         self._octets += len(digests)
 
@@ -178,7 +169,7 @@ class _ChallengeFile:
         new = self._path.with_name(f"{self._path.name}.new")
         descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, content)
+            _check_whole(os.write(descriptor, content), content)
             os.fsync(descriptor)
             new.replace(self._path)
         except OSError:
@@ -188,6 +179,11 @@ class _ChallengeFile:
         if before is not None:
             os.close(before)
         self._octets = len(content)
+
+
+def _check_whole(written: int, content: bytes) -> None:
+    if written < len(content):
+        raise OSError(0, "the disk is full")
 
 
 def _open(path: Path) -> int:

@@ -192,6 +192,41 @@ async def test_a_file_that_cannot_be_renewed_goes_on_as_it_is(
     assert await remember(folder, b"one more") == [False]
 
 
+async def test_a_file_that_is_renewed_in_part_does_not_take_its_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await remember(folder, *numbered(CHALLENGES_REMEMBERED))
+    await remember(folder, *numbered(CHALLENGES_REMEMBERED, CHALLENGES_REMEMBERED))
+    store = ChallengeStore(folder)
+    assert store.memory(LINK).is_new(b"one more")
+    write = os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda fd, data: write(fd, data[:100]))
+        await store._write()
+    assert store.failure == "the disk is full"
+    await store._write()
+    store.close()
+    kept = [b"one more", *numbered(CHALLENGES_REMEMBERED - 1, CHALLENGES_REMEMBERED + 1)]
+    assert not any(await remember(folder, *kept))
+
+
+async def test_a_file_that_fails_does_not_fill_those_of_other_links(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ChallengeStore(folder)
+    hq, lab = store.memory("hq"), store.memory("lab")
+    hq.is_new(b"1")
+    lab.is_new(b"2")
+    with monkeypatch.context() as broken:
+        broken.setattr(store._files["lab"], "append", _fails)
+        for _ in range(3):
+            await store._write()
+    await store._write()
+    assert store.failure is None
+    store.close()
+    assert (folder / "hq").stat().st_size == (folder / "lab").stat().st_size == HEADER_OCTETS + 8
+
+
 async def test_a_disk_that_is_too_slow_stops_calls(folder: Path) -> None:
     store = ChallengeStore(folder)
     memory = store.memory(LINK)
