@@ -7,6 +7,7 @@ A slow reader of the trace costs lines of it, never time of the loop.
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from io import TextIOWrapper
 from typing import Final, TextIO
 
 import structlog
@@ -14,7 +15,13 @@ import trio
 
 from bridge.audit.wire import CALLER_ELEMENTS, element_text
 from bridge.iax2 import Address, Format, FrameError
-from bridge.iax2.constants import ControlSubclass, ElementType, FrameType, IaxSubclass
+from bridge.iax2.constants import (
+    DTMF_DIGITS,
+    ControlSubclass,
+    ElementType,
+    FrameType,
+    IaxSubclass,
+)
 from bridge.iax2.elements import element_name, parse_elements_untrusted
 from bridge.iax2.frames import FullFrame
 from bridge.log import masked_text
@@ -36,6 +43,7 @@ _KEYS: Final = frozenset(
 """An RTKEY's challenge is a key, an MD5 result is one in hex: they are shown to nobody."""
 _KNOWN: Final = frozenset(ElementType)
 _DIGITS: Final = (FrameType.DTMF_END, FrameType.DTMF_BEGIN)
+_DIGIT_OF_SUBCLASS: Final = {ord(digit): digit for digit in DTMF_DIGITS}
 _TYPE_NAMES: Final = {FrameType.DTMF_END: "DTMF_E", FrameType.DTMF_BEGIN: "DTMF_B"}
 _log = structlog.get_logger(__name__)
 
@@ -61,6 +69,8 @@ class FrameTrace:
         self._peer = peer
         self._out = out
         self._digits = digits
+        if isinstance(out, TextIOWrapper):
+            out.reconfigure(errors="replace")  # not every terminal has a sign for what is masked
         self._left_out = 0
         self._waiting, self._texts = trio.open_memory_channel[str](WAITING_MAX)
 
@@ -140,8 +150,8 @@ def _subclass_name(frame: FullFrame, *, digits: bool) -> str:
             case FrameType.VOICE if frame.subclass in set(Format):
                 return str(Format(frame.subclass).name)
             case kind if kind in _DIGITS:
-                return chr(frame.subclass) if digits else MASK
-    except ValueError:
+                return _DIGIT_OF_SUBCLASS[frame.subclass] if digits else MASK
+    except (ValueError, KeyError):
         return f"({frame.subclass}?)"
     return str(frame.subclass)
 

@@ -141,6 +141,13 @@ def test_contents_of_other_frames_are_a_size(frame_type: FrameType) -> None:
     assert lines[2:] == ["   (7 octets)"]
 
 
+@pytest.mark.parametrize("subclass", [0, 0x1B, 1 << 20, 1 << 40, -1])
+def test_digits_that_are_none_are_numbers(subclass: int) -> None:
+    """A frame in clear may have any subclass: nothing in it moves the cursor of a terminal."""
+    frame = a_frame(FrameType.DTMF_END, subclass)
+    assert shown(frame, digits=True).splitlines()[0].endswith(f"Subclass: ({subclass}?)")
+
+
 def test_elements_that_are_none() -> None:
     assert "(3 octets that are no elements)" in shown(a_frame(data=b"\x01\x09x"))
 
@@ -199,6 +206,19 @@ async def test_a_reader_that_does_not_read_delays_no_stop() -> None:
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
     go_on.set()
+
+
+async def test_a_terminal_without_our_signs_shows_others() -> None:
+    octets = io.BytesIO()
+    trace = FrameTrace(lambda: PEER, io.TextIOWrapper(octets, "latin-1"), digits=False)
+    trace.sent(a_frame(FrameType.DTMF_END, ord("5")), PEER, encrypted=True)
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trace.run)
+            while not octets.getvalue():  # noqa: ASYNC110 - a thread writes it
+                await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+    assert b"Subclass: ?\n" in octets.getvalue()
 
 
 async def test_a_reader_that_has_left_ends_the_trace_alone() -> None:
