@@ -23,10 +23,13 @@ from bridge.bridging.link import Link
 from bridge.bridging.link_peers import LinkPeers
 from bridge.bridging.reception import Reception
 from bridge.bridging.services import CallServices
-from bridge.bridging.switchboard import Switchboard
+from bridge.bridging.switchboard import LiveCall, Switchboard
 from bridge.bridging.tones import tones_of
+from bridge.bridging.transfer import Transfer
+from bridge.bridging.transfer_services import TransferServices
+from bridge.bridging.transfer_targets import TransferTargets
 from bridge.config import Configuration, HostPort, Loaded
-from bridge.dialing.delivery import Phone, RegisteredPhone, Target, TrunkNumber
+from bridge.dialing.delivery import Phone, RegisteredPhone, Target
 from bridge.iax2 import (
     Address,
     Call,
@@ -49,6 +52,7 @@ from bridge.net.link_socket import LinkSocket
 from bridge.net.media_driver import media_sources
 from bridge.net.resolver import keep_resolved
 from bridge.net.sources import Sources
+from bridge.sip.admission import Headers
 from bridge.sip.agent import SipAgent
 from bridge.sip.leg import MakeOffer, SipLeg
 from bridge.sip.phones import Phones
@@ -96,11 +100,19 @@ class Service:
             watch=self._trace,
         )
         self._socket = self._link_socket()
+        ports = configuration.sip.rtp_ports
+        self._ports = PortPool(ports.first, ports.last, random.SystemRandom())
         self._relay = self._voice_relay()
         self._slot_alarm = Alarm()
         self._lag = LagWatch()
         self._tones = tones_of(configuration.sip.tones)
         self._delivery = parts.delivery_plan(configuration)
+        self._phones = (
+            Phones(parts.phone_settings(configuration)) if configuration.sip.phones else None
+        )
+        own_hosts = parts.own_hosts(configuration)
+        self._targets = TransferTargets(self._delivery, self._phones, own_hosts)
+        self._transfers = self._transfer_services()
         self._switchboard = Switchboard(
             plan=parts.dial_plan(configuration),
             gate=CallGate(parts.call_limits(configuration)),
@@ -108,9 +120,6 @@ class Service:
             open_media=self._relay.open,
             services=self._call_services(),
             reception=self._reception(),
-        )
-        self._phones = (
-            Phones(parts.phone_settings(configuration)) if configuration.sip.phones else None
         )
         admission = self._phones.admission if self._phones else None
         self._agent = SipAgent(
@@ -129,9 +138,7 @@ class Service:
         return LinkSocket((bind.host, bind.port), self._endpoint, voice, event, peers.handle_event)
 
     def _voice_relay(self) -> Relay:
-        ports = self._configuration.sip.rtp_ports
-        pool = PortPool(ports.first, ports.last, random.SystemRandom())
-        relay = Relay(self._socket.send_batch, pool, self._on_media_failure)
+        relay = Relay(self._socket.send_batch, self._ports, self._on_media_failure)
         self._socket.read_by(relay.link_reader)
         return relay
 
@@ -168,6 +175,7 @@ class Service:
             media_address=str(sip.media_address) if sip.media_address else None,
             times=parts.call_times(self._configuration),
             drain=self._socket.drain,
+            transfers=self._transfers,
             hold_source=parts.hold_source(self._configuration),
             in_band_digits=sip.in_band_digits,
         )
@@ -179,11 +187,24 @@ class Service:
             uniform=secrets.SystemRandom().uniform,
             tone=self._tones,
             find_phone=self._find_phone,
-            call_phone=self._call_phone,
+            call_phone=self._call_target,
             media_address=str(sip.media_address) if sip.media_address else None,
             times=parts.call_times(self._configuration),
             drain=self._socket.drain,
+            transfers=self._transfers,
             hold_source=parts.hold_source(self._configuration),
+        )
+
+    def _transfer_services(self) -> TransferServices:
+        return TransferServices(
+            clock=trio.current_time,
+            tone=self._tones,
+            find_phone=self._targets.find,
+            call_phone=self._call_phone,
+            find_call=self._find_call,
+            open_ports=self._ports.open,
+            close_ports=self._ports.close,
+            move=self._relay.move,
         )
 
     async def run(self) -> None:
@@ -307,16 +328,25 @@ class Service:
             return None if uris is None else tuple(map(Phone, uris))
         return None if target is None else (target,)
 
-    def _call_phone(self, target: Target, inbound: InboundCall, offer: MakeOffer) -> SipLeg:
-        if isinstance(target, TrunkNumber):
-            trunk = self._trunks[target.trunk]
-            leg = self._agent.call_trunk(trunk, target.user, inbound, offer)
-        else:
-            host = self._agent.host_toward(target.uri)
-            local = offer(host, self._agent.srtp_toward(target.uri))
-            caller = f"sip:{inbound.link.name}@{uri_host(host)}"
-            leg = self._agent.call(target.uri, inbound, local, caller)
+    def _find_call(self, call_id: str) -> LiveCall | None:
+        return self._switchboard.find(call_id)
+
+    def _call_target(self, target: Target, inbound: InboundCall, offer: MakeOffer) -> SipLeg:
+        if isinstance(target, Phone):
+            return self._call_phone(target.uri, inbound, offer)
+        trunk = self._trunks[target.trunk]
+        leg = self._agent.call_trunk(trunk, target.user, inbound, offer)
         leg.on_ringing = inbound.on_ringing
+        return leg
+
+    def _call_phone(
+        self, uri: str, caller: InboundCall | Transfer, offer: MakeOffer, headers: Headers = ()
+    ) -> SipLeg:
+        host = self._agent.host_toward(uri)
+        local = offer(host, self._agent.srtp_toward(uri))
+        from_uri = f"sip:{caller.link.name}@{uri_host(host)}"
+        leg = self._agent.call(uri, caller, local, from_uri, headers)
+        leg.on_ringing = caller.on_ringing
         return leg
 
     def _move_peer(self, name: str, address: Address) -> None:

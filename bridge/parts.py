@@ -175,6 +175,13 @@ def trunk_family(configuration: Configuration, name: str) -> int:
     return socket.AF_INET6 if ":" in trunk.server.host or False not in listens else socket.AF_INET
 
 
+def own_hosts(configuration: Configuration) -> tuple[str, ...]:
+    """Return the hosts that phones may take us for, beside the address that each reaches."""
+    sip = configuration.sip
+    media = (str(sip.media_address),) if sip.media_address else ()
+    return (sip.realm, *(url.host for url in sip.listen), *media)
+
+
 def hold_source(configuration: Configuration) -> HoldSource:
     """Return what makes the audio that far ends hear while a phone holds."""
     music = configuration.sip.hold_music

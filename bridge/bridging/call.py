@@ -2,21 +2,10 @@
 
 Owns the order of things: 180 while the link is set up, the dialing once it is answered and
 encrypted, 200 when the digits are through, and an end that always takes both legs.
-
-    SETTING_UP -> DIALING -> AWAITING -> TALKING -> OVER
-                     |          |           |
-                     +----------+-----------+-> LEAVING -> OVER
-
-AWAITING: the peer is a bridge and the phone is to be told what the far phone does. In all other
-calls the phone is answered when the number is through, or before.
-
-LEAVING: the phone's leg is over. On the link a burst that has begun is completed, the tail passes
-where the link wants one, and silence flows until the HANGUP.
 """
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from enum import Enum, auto
 from typing import Final
 
 import structlog
@@ -33,8 +22,11 @@ from bridge.bridging.greeting import GREETING
 from bridge.bridging.link import Link
 from bridge.bridging.link_side import send_signal, summary
 from bridge.bridging.negotiation import can_serve
+from bridge.bridging.phases import Phase
 from bridge.bridging.phone_side import PhoneSide
-from bridge.bridging.services import CallServices, PhoneLeg
+from bridge.bridging.services import CallServices, PhoneLeg, TalkingLeg
+from bridge.bridging.tones import FarTones
+from bridge.bridging.transfer import Transfers
 from bridge.dialing.envelope import HangUp, SignalSlots
 from bridge.iax2 import (
     Acknowledged,
@@ -47,27 +39,19 @@ from bridge.iax2 import (
     DigitReceived,
     EndReason,
     Event,
+    Format,
     LocalProtocolError,
     TextReceived,
     VoiceReceived,
 )
 from bridge.media.call_media import CallMedia
+from bridge.sip.leg import SipLeg
+from bridge.sip.refer import Refer, ReferAnswer
 from bridge.sip.sdes import KeyExchange
 from bridge.sip.sdp import AudioDescription, LocalMedia
 
 _DIALED: Final = "dialed"
 _log = structlog.get_logger(__name__)
-
-
-class Phase(Enum):
-    """How far a bridged call has come."""
-
-    SETTING_UP = auto()
-    DIALING = auto()
-    AWAITING = auto()
-    TALKING = auto()
-    LEAVING = auto()
-    OVER = auto()
 
 
 class BridgedCall:
@@ -87,6 +71,7 @@ class BridgedCall:
         self.phase = Phase.SETTING_UP
         self._services = services
         self._leg = leg
+        self._talks: TalkingLeg = leg
         self.media = media
         self._attempts = Attempts(way, others)
         self._over = over
@@ -95,10 +80,11 @@ class BridgedCall:
         self._slots: SignalSlots | None = None
         self._phone_over = False
         self._phone = PhoneSide(media, services)
+        self.transfers = Transfers(self, self._phone, services.transfers)
         self._remote: AudioDescription | None = None
         self._keys = KeyExchange()
         self._peer_is_bridge = False
-        self._control: int | None = None
+        self._tones = FarTones(media, services.tone)
         self._cause: int = Cause.NORMAL_CLEARING
         self._digits_dropped = 0
         self._log = _log.bind(link=way.link.name)
@@ -136,38 +122,53 @@ class BridgedCall:
 
     # The phone's side
 
-    def on_media(self, _leg: PhoneLeg, remote: AudioDescription | None) -> LocalMedia:
-        """Negotiate SDP: `remote` is the phone's offer or answer, None where we offer first."""
-        return self._negotiate(remote)
-
-    def _negotiate(self, remote: AudioDescription | None) -> LocalMedia:
-        """Agree with what the phone says: on any codec of the link, until its ACCEPT names one.
+    def on_media(self, leg: TalkingLeg, remote: AudioDescription | None) -> LocalMedia:
+        """Negotiate SDP: `remote` is the phone's offer or answer, None where we offer first.
 
         What holds no codec of ours changes nothing: the leg refuses it.
         """
-        voice = self._call.voice if self._call else None
-        formats = self.link.formats if voice is None else (voice.format,)
+        formats = self.formats
         if remote is not None:
             before, now = self.media.format, self._services.clock()
-            if self._phone.agree(remote, formats, self._leg.source[0], self._keys, now):
+            if self._phone.agree(remote, formats, leg.source[0], self._keys, now):
                 self._remote = remote
             if before not in (None, self.media.format):
-                self._play_again(now)
-        srtp = self._leg.srtp if remote is None else None
-        return self._phone.local(self._leg.local_host, formats, self._keys, srtp)
+                self._tones.play_again(now)
+        srtp = leg.srtp if remote is None else None
+        return self._phone.local(leg.local_host, formats, self._keys, srtp)
 
-    def _play_again(self, now: float) -> None:
-        if self._control is not None and self.media.speaking:
-            self._play(self._control, now)
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """The link's codec; those that it may have, until its ACCEPT names one."""
+        voice = self._call.voice if self._call else None
+        return self.link.formats if voice is None else (voice.format,)
 
-    def on_answered(self, _leg: PhoneLeg) -> None:
+    @property
+    def phone_leg(self) -> SipLeg | None:
+        """The phone's leg while both sides talk."""
+        leg = self._talks if self.phase is Phase.TALKING else None
+        return leg if isinstance(leg, SipLeg) else None
+
+    def on_refer(self, leg: SipLeg, refer: Refer) -> ReferAnswer:
+        """The phone gives its call to another one."""
+        return self.transfers.refer(leg, refer)
+
+    def take_phone(
+        self, leg: TalkingLeg, keys: KeyExchange, *, may_be_silent: bool = False
+    ) -> None:
+        """Go on with another phone, whose audio has the link's codec."""
+        self._talks, self._keys = leg, keys
+        self._phone.change(may_be_silent=may_be_silent)
+        self.on_media(leg, leg.remote)
+
+    def on_answered(self, _leg: TalkingLeg) -> None:
         """Nothing more to do: the relay waits for the phone's packets anyway."""
 
-    def on_digit(self, _leg: PhoneLeg, digit: str) -> None:
+    def on_digit(self, _leg: TalkingLeg, digit: str) -> None:
         """Take a digit from SIP INFO."""
         self._on_phone_digit(digit)
 
-    def on_ended(self, _leg: PhoneLeg, status: int, _reason: str, q850: int | None) -> None:
+    def on_ended(self, _leg: TalkingLeg, status: int, _reason: str, q850: int | None) -> None:
         """The phone cancelled or hung up, or its leg failed."""
         if self._phone_over:
             return
@@ -207,11 +208,11 @@ class BridgedCall:
             return
         if self.phase is not Phase.SETTING_UP:
             # Whom the far end calls in turn has answered, and may be silent.
-            self._play(ControlSubclass.STOP_TONES, now)
+            self._tones.play(ControlSubclass.STOP_TONES, now)
             return
         if call is None or call.voice is None:
             return
-        local = self._negotiate(self._remote)
+        local = self.on_media(self._leg, self._remote)
         serves = can_serve(self._remote, (call.voice.format,))
         if not serves:
             self._phone.part(now, call.voice.format)
@@ -226,8 +227,7 @@ class BridgedCall:
         self._log.info("link answered, encrypted both ways")
         if not serves:
             self._log.warning("the far end chose a codec that the phone does not have")
-            self._end_phone(FinalStatus(488), Cause.BEARER_CAPABILITY_NOT_AVAILABLE)
-            self._leave(Cause.BEARER_CAPABILITY_NOT_AVAILABLE)
+            self._end_both(FinalStatus(488), Cause.BEARER_CAPABILITY_NOT_AVAILABLE)
             return
         if not self.link.answer_with_far_end:
             self._leg.progress(local)
@@ -261,18 +261,18 @@ class BridgedCall:
         self._phone.count_silence_from(now)
         if self.link.answer_with_far_end:
             self._phone.hear(now)
-            self._leg.answer(self._negotiate(self._remote))
+            self._leg.answer(self.on_media(self._leg, self._remote))
         elif not self.link.answer_immediately:
             self._leg.answer()
 
     def _on_control(self, subclass: int, now: float) -> None:
         if self.phase not in (Phase.SETTING_UP, Phase.AWAITING):
-            self._play(subclass, now)
+            self._tones.play(subclass, now)
         elif subclass == ControlSubclass.RINGING and self.phase is Phase.AWAITING:
             self._leg.ringing()
         elif subclass == ControlSubclass.PROGRESS and self.phase is Phase.AWAITING:
             self._phone.hear(now)
-            self._leg.progress(self._negotiate(self._remote))
+            self._leg.progress(self.on_media(self._leg, self._remote))
         elif (cause := CAUSE_OF_CONTROL.get(subclass)) is not None:
             self._on_refused(cause, now)
 
@@ -283,15 +283,6 @@ class BridgedCall:
             return
         self._end_phone(status_of_end(EndReason.HANGUP, cause), cause)
         self._leave(Cause.NORMAL_CLEARING)
-
-    def _play(self, subclass: int, now: float) -> None:
-        tone = self._services.tone(subclass, self.media)
-        if tone is not None:
-            self._control = subclass
-            self.media.play(tone, now, until_voice=True)
-        elif subclass == ControlSubclass.STOP_TONES and self._control is not None:
-            self._control = None
-            self.media.play(None, now)
 
     def _on_link_ended(self, reason: EndReason, cause: int | None) -> None:
         if self.phase is Phase.OVER or self._tried_on(reason, cause):
@@ -325,10 +316,10 @@ class BridgedCall:
         if slots is None or call is None:
             return
         self._send_signal(slots, call, now)
+        self.transfers.expire(now)
         if self.phase is Phase.TALKING and (why := self._phone.why_over(now)):
             self._log.warning(why)
-            self._end_phone(FinalStatus(408), Cause.RECOVERY_ON_TIMER_EXPIRY)
-            self._leave(Cause.RECOVERY_ON_TIMER_EXPIRY)
+            self._end_both(FinalStatus(408), Cause.RECOVERY_ON_TIMER_EXPIRY)
 
     def _send_signal(self, slots: SignalSlots, call: Call, now: float) -> None:
         was_dialing = not slots.dialing_over
@@ -358,12 +349,12 @@ class BridgedCall:
         if self.phase is Phase.LEAVING:
             self._hang_up_link(self._cause)
 
-    def _end_both(self, final: FinalStatus) -> None:
+    def _end_both(self, final: FinalStatus, cause: int = Cause.NORMAL_TEMPORARY_FAILURE) -> None:
         if self.phase is not Phase.OVER:
             try:
-                self._end_phone(final, Cause.NORMAL_TEMPORARY_FAILURE)
+                self._end_phone(final, cause)
             finally:
-                self._leave(Cause.NORMAL_TEMPORARY_FAILURE)
+                self._leave(cause)
 
     def _leave(self, cause: int) -> None:
         """Hang up on the link, behind the burst and the tail where there are any."""
@@ -379,7 +370,8 @@ class BridgedCall:
     def _end_phone(self, final: FinalStatus, cause: int) -> None:
         if not self._phone_over:
             self._phone_over = True
-            self._leg.end(final.status, retry_after_s=final.retry_after_s, q850=cause)
+            self.transfers.end(cause)
+            self._talks.end(final.status, retry_after_s=final.retry_after_s, q850=cause)
 
     def _hang_up_link(self, cause: int) -> None:
         call = self._call

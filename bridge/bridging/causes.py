@@ -90,6 +90,16 @@ CAUSE_OF_CONTROL: Final[Mapping[int, Cause]] = MappingProxyType(
 )
 """What a CONTROL frame in place of an answer means; after the answer it is a tone."""
 
+CONTROL_OF_CAUSE: Final[Mapping[int, ControlSubclass]] = MappingProxyType(
+    {
+        Cause.USER_BUSY: ControlSubclass.BUSY,
+        Cause.NORMAL_CIRCUIT_CONGESTION: ControlSubclass.CONGESTION,
+        Cause.NORMAL_TEMPORARY_FAILURE: ControlSubclass.CONGESTION,
+        Cause.SWITCH_CONGESTION: ControlSubclass.CONGESTION,
+    }
+)
+"""What else than HANGUP's cause tells a caller's side why; nothing: the cause says it all."""
+
 _ERRORS_FROM: Final = 400
 _CAUSES: Final = range(1, 128)
 """A peer's octet may hold more than Q.850 has."""

@@ -11,7 +11,7 @@ all legs. What the caller hears meanwhile is a tone, and what its side is told i
 LEAVING is the tail of a call that was answered, too, where the link wants one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
 from functools import partial
@@ -19,13 +19,15 @@ from typing import Final
 
 import structlog
 
-from bridge.bridging.causes import cause_of_end, cause_of_sip
+from bridge.bridging.causes import CONTROL_OF_CAUSE, cause_of_end, cause_of_sip
 from bridge.bridging.greeting import GREETING
-from bridge.bridging.inbound_services import InboundServices, OutgoingLeg
+from bridge.bridging.inbound_services import InboundServices
 from bridge.bridging.link import Acceptance, Link
 from bridge.bridging.link_side import send_signal, summary
 from bridge.bridging.phone_side import PhoneSide
 from bridge.bridging.phones import PhoneLegs
+from bridge.bridging.services import TalkingLeg
+from bridge.bridging.transfer import Transfers
 from bridge.dialing.collector import Collection, DigitCollector
 from bridge.dialing.envelope import Cng, HangUp
 from bridge.dialing.steady_slots import SteadySlots
@@ -46,6 +48,8 @@ from bridge.iax2 import (
 )
 from bridge.media.call_media import CallMedia
 from bridge.media.link_audio import play_to_link
+from bridge.sip.leg import SipLeg
+from bridge.sip.refer import Refer, ReferAnswer
 from bridge.sip.sdes import KeyExchange, Srtp
 from bridge.sip.sdp import AudioDescription, LocalMedia
 
@@ -53,13 +57,6 @@ NOT_ACCEPTABLE_HERE: Final = 488
 REFUSAL_TONE_S: Final = 8.0
 """How long a caller hears busy or congestion before HANGUP, unless its side is a bridge."""
 
-_CONTROL_OF_CAUSE: Final[Mapping[int, ControlSubclass]] = {
-    Cause.USER_BUSY: ControlSubclass.BUSY,
-    Cause.NORMAL_CIRCUIT_CONGESTION: ControlSubclass.CONGESTION,
-    Cause.NORMAL_TEMPORARY_FAILURE: ControlSubclass.CONGESTION,
-    Cause.SWITCH_CONGESTION: ControlSubclass.CONGESTION,
-}
-"""What else than HANGUP's cause tells the caller's side why; nothing: the cause says it all."""
 _log = structlog.get_logger(__name__)
 
 
@@ -95,6 +92,7 @@ class InboundCall:
         self._over = over
         self._acceptance = acceptance
         self._phone = PhoneSide(media, services)
+        self.transfers = Transfers(self, self._phone, services.transfers)
         self._legs = PhoneLegs()
         self._collector = DigitCollector(acceptance.limits, services.clock())
         self._slots: SteadySlots | None = None
@@ -127,7 +125,8 @@ class InboundCall:
         self._services.drain()
 
     @property
-    def _formats(self) -> tuple[Format, ...]:
+    def formats(self) -> tuple[Format, ...]:
+        """The link's codec, or those that it may have."""
         voice = self._call.voice
         formats = self.link.formats
         return formats if voice is None else (voice.format,)
@@ -166,7 +165,7 @@ class InboundCall:
         level = "info" if reason is EndReason.HANGUP else "warning"
         getattr(self._log, level)("link's call ended", reason=reason.value, cause=cause)
         self._finish()
-        self._legs.end(cause_of_end(reason, cause))
+        self._end_phones(cause_of_end(reason, cause))
 
     # The phone's side
 
@@ -192,9 +191,9 @@ class InboundCall:
             self._refuse(Cause.NORMAL_TEMPORARY_FAILURE, now)
 
     def _offer(self, keys: KeyExchange, local_host: str, srtp: Srtp) -> LocalMedia:
-        return self._phone.local(local_host, self._formats, keys, srtp)
+        return self._phone.local(local_host, self.formats, keys, srtp)
 
-    def on_media(self, leg: OutgoingLeg, remote: AudioDescription | None) -> LocalMedia:
+    def on_media(self, leg: TalkingLeg, remote: AudioDescription | None) -> LocalMedia:
         """Negotiate SDP; of several phones that send early media the first one is heard."""
         keys = self._legs.keys_of(leg)
         if remote is None:
@@ -203,20 +202,20 @@ class InboundCall:
             self._legs.hear(leg)
             if self.phase is Phase.RINGING:
                 play_to_link(self.media, None)
-        return self._phone.local(leg.local_host, self._formats, keys, None)
+        return self._phone.local(leg.local_host, self.formats, keys, None)
 
-    def _agree(self, leg: OutgoingLeg, remote: AudioDescription) -> bool:
+    def _agree(self, leg: TalkingLeg, remote: AudioDescription) -> bool:
         keys, now = self._legs.keys_of(leg), self._services.clock()
-        return self._phone.agree(remote, self._formats, leg.source[0], keys, now)
+        return self._phone.agree(remote, self.formats, leg.source[0], keys, now)
 
-    def on_ringing(self, _leg: OutgoingLeg) -> None:
+    def on_ringing(self, _leg: TalkingLeg) -> None:
         """A phone rings: the caller hears it, and is told once."""
         if self.phase is Phase.RINGING and self._legs.ring():
             self._offer_control(ControlSubclass.RINGING)
             if self._legs.heard is None:
                 self._play(ControlSubclass.RINGING)
 
-    def on_answered(self, leg: OutgoingLeg) -> None:
+    def on_answered(self, leg: TalkingLeg) -> None:
         """The first phone that answers has the call; the others are cancelled."""
         if not self._has_agreed(leg):
             self._legs.remove(leg, NOT_ACCEPTABLE_HERE, None)
@@ -230,16 +229,35 @@ class InboundCall:
         self._offer_control(ControlSubclass.ANSWER)
         self._log.info("phone answered")
 
-    def _has_agreed(self, leg: OutgoingLeg) -> bool:
+    def _has_agreed(self, leg: TalkingLeg) -> bool:
         if self._legs.heard is leg:
             return True
         return leg.remote is not None and self._agree(leg, leg.remote)
 
-    def on_digit(self, _leg: OutgoingLeg, digit: str) -> None:
+    @property
+    def phone_leg(self) -> SipLeg | None:
+        """The phone's leg while both sides talk."""
+        leg = self._legs.answered if self.phase is Phase.TALKING else None
+        return leg if isinstance(leg, SipLeg) else None
+
+    def on_refer(self, leg: SipLeg, refer: Refer) -> ReferAnswer:
+        """The phone gives its call to another one."""
+        return self.transfers.refer(leg, refer)
+
+    def take_phone(
+        self, leg: TalkingLeg, keys: KeyExchange, *, may_be_silent: bool = False
+    ) -> None:
+        """Go on with another phone, whose audio has the link's codec."""
+        self._phone.change(may_be_silent=may_be_silent)
+        self._legs.replace(leg, keys)
+        if leg.remote is not None:
+            self._agree(leg, leg.remote)
+
+    def on_digit(self, _leg: TalkingLeg, digit: str) -> None:
         """Take a digit from SIP INFO."""
         self._on_phone_digit(digit)
 
-    def on_ended(self, leg: OutgoingLeg, status: int, _reason: str, q850: int | None) -> None:
+    def on_ended(self, leg: TalkingLeg, status: int, _reason: str, q850: int | None) -> None:
         """A phone refused, hung up, or its leg failed."""
         was_talking = self._legs.remove(leg, status, q850)
         if self.phase is Phase.TALKING and was_talking:
@@ -274,10 +292,10 @@ class InboundCall:
         self.phase = Phase.LEAVING
         self._cause = cause
         self._until = now + REFUSAL_TONE_S
-        self._legs.end(cause)
+        self._end_phones(cause)
         is_busy = cause == Cause.USER_BUSY
         self._play(ControlSubclass.BUSY if is_busy else ControlSubclass.CONGESTION)
-        control = _CONTROL_OF_CAUSE.get(cause)
+        control = CONTROL_OF_CAUSE.get(cause)
         if control is not None:
             self._offer_control(control)
 
@@ -305,6 +323,7 @@ class InboundCall:
             self._hang_up_link(self._cause)
             return
         send_signal(self._call, signal, now)
+        self.transfers.expire(now)
         match self.phase:
             case Phase.COLLECTING:
                 self._on_collected(self._collector.expire(now), now)
@@ -320,6 +339,10 @@ class InboundCall:
                 self._leave(Cause.RECOVERY_ON_TIMER_EXPIRY)
 
     # The end
+
+    def _end_phones(self, cause: int) -> None:
+        self.transfers.end(cause)
+        self._legs.end(cause)
 
     def shut_down(self) -> None:
         """End all legs because the service stops."""
@@ -345,13 +368,13 @@ class InboundCall:
         self._cause = cause
         self._until = 0.0
         self._slots.leave(self.link.tail_slots(self._services.uniform))
-        self._legs.end(cause)
+        self._end_phones(cause)
         self._phone.part(self._services.clock())
 
     def _hang_up_link(self, cause: int) -> None:
         try:
             self._finish()
-            self._legs.end(cause)
+            self._end_phones(cause)
         finally:
             self._call.hang_up(self._services.clock(), cause)
             self._services.drain()

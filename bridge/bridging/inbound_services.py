@@ -2,48 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from bridge.bridging.phone_side import CallTimes, HoldSource, nothing_on_hold
+from bridge.bridging.services import TalkingLeg
 from bridge.dialing.delivery import Target
 from bridge.iax2 import Format
 from bridge.media.sources import Source
 from bridge.sip.leg import MakeOffer
-from bridge.sip.sdes import Srtp
-from bridge.sip.sdp import AudioDescription
 
 if TYPE_CHECKING:
     from bridge.bridging.inbound_call import InboundCall
-
-
-class OutgoingLeg(Protocol):
-    """What a call from a link needs of each SIP leg that it leads to."""
-
-    @property
-    def source(self) -> tuple[str, int]:
-        """Where the phone is."""
-
-    @property
-    def local_host(self) -> str:
-        """Our address that the phone reaches."""
-
-    @property
-    def srtp(self) -> Srtp:
-        """Whether its audio is encrypted."""
-
-    @property
-    def remote(self) -> AudioDescription | None:
-        """What the phone said last of its media."""
-
-    def end(
-        self,
-        status: int,
-        reason: str = "",
-        *,
-        retry_after_s: int | None = None,
-        q850: int | None = None,
-    ) -> None:
-        """Cancel or hang up, as its state asks."""
+    from bridge.bridging.transfer_services import TransferServices
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +30,7 @@ class InboundServices:
         media_address: Our address for SDP where it is not the one that the phone reaches.
         times: How long a call may go on.
         drain: Called after anything was sent on the link.
+        transfers: What transfers use.
         hold_source: What the far end hears while a phone holds.
     """
 
@@ -67,8 +38,9 @@ class InboundServices:
     uniform: Callable[[float, float], float]
     tone: Callable[[int, Format], Source | None]
     find_phone: Callable[[str, str], tuple[Target, ...] | None]
-    call_phone: Callable[[Target, "InboundCall", MakeOffer], OutgoingLeg]
+    call_phone: Callable[[Target, "InboundCall", MakeOffer], TalkingLeg]
     media_address: str | None
     times: CallTimes
     drain: Callable[[], None]
+    transfers: "TransferServices"
     hold_source: HoldSource = nothing_on_hold

@@ -78,18 +78,25 @@ class PhoneSide:
         self._plays = False
         self._on_hold = False
         self._is_deaf = False
+        self._may_be_silent = False
         self._silent_since = 0.0
         self._up_since: float | None = None
 
     def local(
-        self, local_host: str, formats: Sequence[Format], keys: KeyExchange, srtp: Srtp | None
+        self,
+        local_host: str,
+        formats: Sequence[Format],
+        keys: KeyExchange,
+        srtp: Srtp | None,
+        rtp_port: int | None = None,
     ) -> LocalMedia:
         """Return what our SDP says to a phone that reached us at `local_host`.
 
-        An answer under the keys agreed; with `srtp`, an offer that proposes or demands some.
+        An answer under the keys agreed; with `srtp`, an offer that proposes or demands some. A
+        phone that does not have the call yet has another `rtp_port` than the one that has it.
         """
         host = self._media_address or local_host
-        local = local_media(host, self._media.rtp_port, formats)
+        local = local_media(host, rtp_port or self._media.rtp_port, formats)
         if srtp is None:
             return with_answered_key(local, keys)
         return with_offered_keys(local, keys, srtp)
@@ -149,6 +156,26 @@ class PhoneSide:
         if self.agreed is not None:
             self.set(self.agreed, now)
 
+    def wait(self, now: float, tone: Source | None) -> None:
+        """Let the link hear a tone, or the hold music that it hears, until there is another phone.
+
+        The one that had the call has hung up, and is not missed.
+        """
+        self.hear(now, nothing=True)
+        self._may_be_silent = True
+        if tone is not None and not self._plays:
+            self._plays = True
+            play_to_link(self._media, tone)
+
+    def change(self, *, may_be_silent: bool = False) -> None:
+        """Let another phone take the place of this one; what is agreed with it comes next.
+
+        One that `may_be_silent` is not missed when it sends no audio.
+        """
+        self._may_be_silent = may_be_silent
+        self._is_deaf = self._plays = False
+        play_to_link(self._media, None)
+
     def part(self, now: float, format_as: Format | None = None) -> None:
         """Let phone and link hear nothing of each other, for the rest of the call.
 
@@ -178,7 +205,8 @@ class PhoneSide:
         if self._up_since is None:
             self._up_since = now
         timeout_s = times.hold_timeout_s if self._on_hold else times.rtp_timeout_s
-        if now - max(self._media.last_rtp_at or 0.0, self._silent_since) > timeout_s:
+        last_at = max(self._media.last_rtp_at or 0.0, self._silent_since)
+        if not self._may_be_silent and now - last_at > timeout_s:
             return "the phone sends no audio any more"
         if times.duration_s is not None and now - self._up_since >= times.duration_s:
             return "the call has lasted as long as one may"

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from bridge.bridging.inbound_services import OutgoingLeg
+from bridge.bridging.services import TalkingLeg
 from bridge.sip.sdes import KeyExchange
 
 REQUEST_TERMINATED: Final = 487
@@ -24,10 +24,10 @@ class PhoneLegs:
     """
 
     def __init__(self) -> None:
-        self.heard: OutgoingLeg | None = None
+        self.heard: TalkingLeg | None = None
         self.best_failure: tuple[int, int | None] = _NOBODY
-        self._legs: dict[OutgoingLeg, KeyExchange] = {}
-        self._answered: OutgoingLeg | None = None
+        self._legs: dict[TalkingLeg, KeyExchange] = {}
+        self._answered: TalkingLeg | None = None
         self._rings = False
         self._early_media = False
 
@@ -36,11 +36,11 @@ class PhoneLegs:
         """How many legs are not over."""
         return len(self._legs)
 
-    def add(self, leg: OutgoingLeg, keys: KeyExchange) -> None:
+    def add(self, leg: TalkingLeg, keys: KeyExchange) -> None:
         """Take a leg that calls a contact, and the SRTP keys that were offered on it."""
         self._legs[leg] = keys
 
-    def keys_of(self, leg: OutgoingLeg) -> KeyExchange:
+    def keys_of(self, leg: TalkingLeg) -> KeyExchange:
         """Return the keys of a leg that is not over."""
         return self._legs[leg]
 
@@ -55,15 +55,15 @@ class PhoneLegs:
         self._early_media |= begins
         return begins
 
-    def may_be_heard(self, leg: OutgoingLeg) -> bool:
+    def may_be_heard(self, leg: TalkingLeg) -> bool:
         """Tell whether a leg's media counts: that of the first to send any, then of the answer."""
         return self.heard in (None, leg)
 
-    def hear(self, leg: OutgoingLeg) -> None:
+    def hear(self, leg: TalkingLeg) -> None:
         """Take note of whose media goes to the link."""
         self.heard = leg
 
-    def answer(self, leg: OutgoingLeg) -> None:
+    def answer(self, leg: TalkingLeg) -> None:
         """Give the call to a leg, and cancel all others."""
         others = [other for other in self._legs if other is not leg]
         self._legs = {leg: self._legs[leg]}
@@ -71,7 +71,17 @@ class PhoneLegs:
         for other in others:
             other.end(REQUEST_TERMINATED, q850=NON_SELECTED_USER_CLEARING)
 
-    def remove(self, leg: OutgoingLeg, status: int, q850: int | None) -> bool:
+    def replace(self, leg: TalkingLeg, keys: KeyExchange) -> None:
+        """Give the call of the leg that has answered to another one, which has answered, too."""
+        self._legs = {leg: keys}
+        self._answered = self.heard = leg
+
+    @property
+    def answered(self) -> TalkingLeg | None:
+        """The leg that has the call, or had it last."""
+        return self._answered
+
+    def remove(self, leg: TalkingLeg, status: int, q850: int | None) -> bool:
         """Forget a leg that is over; whether it had the call."""
         if leg not in self._legs:
             return False

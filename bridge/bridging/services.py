@@ -9,35 +9,31 @@ from bridge.iax2 import Call
 from bridge.media.call_media import CallMedia
 from bridge.media.sources import Source
 from bridge.sip.sdes import Srtp
-from bridge.sip.sdp import LocalMedia
+from bridge.sip.sdp import AudioDescription, LocalMedia
 
 if TYPE_CHECKING:
     from bridge.bridging.call import BridgedCall
+    from bridge.bridging.transfer_services import TransferServices
 
 
-class PhoneLeg(Protocol):
-    """What a bridged call needs of its SIP leg."""
+class TalkingLeg(Protocol):
+    """What a call needs of the leg of its phone, whoever of both began it."""
 
     @property
     def source(self) -> tuple[str, int]:
-        """Where the phone's SIP comes from."""
+        """Where the phone's SIP comes from, or goes to."""
 
     @property
     def local_host(self) -> str:
-        """Our address that the phone reached."""
+        """Our address that the phone reaches."""
 
     @property
     def srtp(self) -> Srtp:
         """Whether its audio is encrypted."""
 
-    def ringing(self) -> None:
-        """Send 180."""
-
-    def progress(self, local: LocalMedia | None = None) -> None:
-        """Send 183 with SDP."""
-
-    def answer(self, local: LocalMedia | None = None) -> None:
-        """Send 200."""
+    @property
+    def remote(self) -> AudioDescription | None:
+        """What the phone said last of its media."""
 
     def end(
         self,
@@ -47,7 +43,20 @@ class PhoneLeg(Protocol):
         retry_after_s: int | None = None,
         q850: int | None = None,
     ) -> None:
-        """End the leg as its state asks."""
+        """Refuse, cancel or hang up, as its state asks."""
+
+
+class PhoneLeg(TalkingLeg, Protocol):
+    """What a bridged call needs of the leg that its phone has placed."""
+
+    def ringing(self) -> None:
+        """Send 180."""
+
+    def progress(self, local: LocalMedia | None = None) -> None:
+        """Send 183 with SDP."""
+
+    def answer(self, local: LocalMedia | None = None) -> None:
+        """Send 200."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class CallServices:
         media_address: Our address for SDP where it is not the one that the phone reached.
         times: How long a call may go on.
         drain: Called after anything was sent on the link.
+        transfers: What transfers use.
         hold_source: What the far end hears while a phone holds.
         in_band_digits: Whether digits are heard in a phone's audio.
     """
@@ -73,5 +83,6 @@ class CallServices:
     media_address: str | None
     times: CallTimes
     drain: Callable[[], None]
+    transfers: "TransferServices"
     hold_source: HoldSource = nothing_on_hold
     in_band_digits: bool = False

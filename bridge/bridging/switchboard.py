@@ -227,6 +227,13 @@ class Switchboard:
                 inbound.cut_short()  # it has given up meanwhile
         self._schedule(inbound)
 
+    def find(self, call_id: str) -> LiveCall | None:
+        """Return the call whose phone's leg has this Call-ID, while both sides talk."""
+        for live in self._live:
+            if live.phone_leg is not None and live.phone_leg.call_id == call_id:
+                return live
+        return None
+
     def next_deadline(self) -> float | None:
         """Return when `handle_deadlines` is due."""
         return self._deadlines[0][0] if self._deadlines else None

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from bridge.iax2 import ControlSubclass, Format
+from bridge.media.call_media import CallMedia
 from bridge.media.codecs import is_g711
 from bridge.media.sources import Source, Tone
 from bridge.media.tones import ToneKind
@@ -20,6 +21,35 @@ _KINDS: Final[Mapping[int, ToneKind]] = MappingProxyType(
         ControlSubclass.CONGESTION: ToneKind.CONGESTION,
     }
 )
+
+
+class FarTones:
+    """What a phone hears for what the far end tells after its answer, until voice comes.
+
+    Args:
+        media: The call's.
+        tone: Makes the tone that stands for a CONTROL subclass, None where none does.
+    """
+
+    def __init__(self, media: CallMedia, tone: Callable[[int, CallMedia], Source | None]) -> None:
+        self._media = media
+        self._tone = tone
+        self._control: int | None = None
+
+    def play(self, subclass: int, now: float) -> None:
+        """Begin the tone of a CONTROL frame, or end it with STOP_TONES."""
+        tone = self._tone(subclass, self._media)
+        if tone is not None:
+            self._control = subclass
+            self._media.play(tone, now, until_voice=True)
+        elif subclass == ControlSubclass.STOP_TONES and self._control is not None:
+            self._control = None
+            self._media.play(None, now)
+
+    def play_again(self, now: float) -> None:
+        """Go on in another codec of the phone."""
+        if self._control is not None and self._media.speaking:
+            self.play(self._control, now)
 
 
 def tones_of(country: str) -> Callable[[int, Format], Source | None]:

@@ -26,6 +26,7 @@ from bridge.media.codecs import frame_octets
 from bridge.media.rtp import SEQUENCE_MASK, TIMESTAMP_MASK, RtpError, RtpPacket, parse_rtp_untrusted
 from bridge.sip.agent import SipAgent
 from bridge.sip.leg import SipLeg
+from bridge.sip.refer import Refer, ReferAnswer
 from bridge.sip.sdp import AudioDescription, LocalMedia
 from bridge.sip.settings import SipSettings
 
@@ -86,6 +87,10 @@ class DemoPhone:
 
     def on_digit(self, _leg: SipLeg, _digit: str) -> None:
         """Pay no attention to keys pressed at the other end."""
+
+    def on_refer(self, _leg: SipLeg, _refer: Refer) -> ReferAnswer:
+        """Nobody transfers a call of the demo."""
+        return ReferAnswer(603)
 
     def on_ended(self, _leg: SipLeg, status: int, reason: str, _q850: int | None) -> None:
         """It is over, by whom it be."""

@@ -79,6 +79,12 @@ class DeliveryPlan:
                 return Phone(f"sip:{user}@{route.place}")
         return None
 
+    def find(self, number: str, from_link: str) -> Target | RegisteredPhone | None:
+        """Find whom a number rings for callers from a link, or else for those from any other."""
+        links = dict.fromkeys((from_link, *(route.from_link for route in self.routes)))
+        found = (self.resolve(number, link) for link in links)
+        return next((phone for phone in found if phone is not None), None)
+
 
 def trunk_number(trunk: str, number: str) -> TrunkNumber:
     """Return whom to call on a trunk for a number."""

@@ -125,14 +125,11 @@ class CallMedia:
         self.in_band_digits = False
         self.counters = MediaCounters()
         # The phone: sockets, negotiation, both streams.
-        self.ports = ports
-        self.rtp_port, self.descriptor = ports.rtp_port, ports.rtp.fileno()
         self._packer: Repacketizer | None = None
-        self._use_sockets(None)
+        self.use_ports(ports)
         self.remote: RemoteMedia | None = None
         self.payload_type = self.packet_octets = self.audio_octets = UNNEGOTIATED
         self.phone_sends = False
-        self.latch = SymmetricLatch()
         self.ssrc: int | None = None
         self.last_rtp_at: float | None = None
         self.stream = PhoneStream()
@@ -293,6 +290,14 @@ class CallMedia:
         self.reports.change_source(ssrc)
         self.count = self.reports.statistics.update
 
+    def use_ports(self, ports: PortPair) -> None:
+        """Speak with a phone at these ports, of which nothing is known yet."""
+        ports.discard_waiting()
+        self.ports, self.rtp_port = ports, ports.rtp_port
+        self.descriptor = ports.rtp.fileno()
+        self.latch = SymmetricLatch()
+        self._use_sockets(None)
+
     # For the relay: packets of our own to the phone
 
     def speak(self, slot: int, now: float) -> None:
@@ -363,16 +368,11 @@ class CallMedia:
     def _use_sockets(self, srtp: SrtpKeys | None) -> None:
         """Read and write in clear, or under keys, which begin with the next packet."""
         self._srtp_keys = srtp
-        rtp, rtcp = self.ports.rtp, self.ports.rtcp
-        self._sockets: tuple[Receive, Send] = (rtp.recvfrom, rtp.sendto)
-        self.receive_rtcp: Receive = rtcp.recvfrom
-        self.send_rtcp: Send = rtcp.sendto
-        if srtp is not None:
-            secured = SrtpSockets(self.ports, srtp)
-            self._sockets = (secured.receive, secured.send)
-            self.receive_rtcp, self.send_rtcp = secured.receive_report, secured.send_report
-        self.receive: Receive = self._sockets[0]
-        self.send_rtp: Send = self._sockets[1]
+        sockets = self.ports if srtp is None else SrtpSockets(self.ports, srtp)
+        self._sockets: tuple[Receive, Send] = (sockets.receive, sockets.send)
+        self.receive_rtcp: Receive = sockets.receive_report
+        self.send_rtcp: Send = sockets.send_report
+        self.receive, self.send_rtp = self._sockets
 
     def _choose_packets(self, remote: RemoteMedia) -> None:
         """Begin with packets of 20 ms both ways, unless the phone asks for others."""

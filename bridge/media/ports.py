@@ -8,6 +8,7 @@ import random
 import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ Receive = Callable[[int], tuple[bytes, Any]]
 Send = Callable[[bytes, Any], int]
 """As sendto: takes a datagram and its destination."""
 
+_DISCARDED_MAX: Final = 1000
 _ATTEMPTS_MAX: Final = 100
 """Pairs tried for one call: each attempt holds up the loop for some 20 us."""
 
@@ -35,6 +37,32 @@ class PortPair:
     rtp: socket.socket
     rtcp: socket.socket
     rtp_port: int
+
+    @property
+    def receive(self) -> Receive:
+        """Reads an RTP packet."""
+        return self.rtp.recvfrom
+
+    @property
+    def send(self) -> Send:
+        """Sends one."""
+        return self.rtp.sendto
+
+    @property
+    def receive_report(self) -> Receive:
+        """Reads an RTCP packet."""
+        return self.rtcp.recvfrom
+
+    @property
+    def send_report(self) -> Send:
+        """Sends one."""
+        return self.rtcp.sendto
+
+    def discard_waiting(self) -> None:
+        """Drop what has come before anybody was to hear it: it would all be heard at once."""
+        with suppress(OSError):
+            for _ in range(_DISCARDED_MAX):
+                self.rtp.recv(1)
 
 
 class PortPool:

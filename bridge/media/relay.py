@@ -38,7 +38,7 @@ from bridge.iax2.voice import VoicePath
 from bridge.media.call_media import CallMedia
 from bridge.media.compiled import FastPath, LinkReader, fast_path
 from bridge.media.pacing import FRAME_MS, PHASES, PhaseClock
-from bridge.media.ports import PortPool, PortsExhaustedError
+from bridge.media.ports import PortPair, PortPool, PortsExhaustedError
 from bridge.media.rtcp import report_interval_s
 from bridge.media.rtp import (
     HEADER_OCTETS,
@@ -272,10 +272,8 @@ class Relay:
         Raises:
             PortsExhaustedError: The call cannot be taken.
         """
-        ports = self._ports.open(local_host)
-        media = CallMedia(self, ports)
-        self._calls[ports.rtp.fileno()] = media
-        self._reporters[ports.rtcp.fileno()] = media
+        media = CallMedia(self, self._ports.open(local_host))
+        self._know(media)
         try:
             self._watch(media, self._unpaced)
         except OSError as error:
@@ -303,8 +301,7 @@ class Relay:
 
     def forget(self, media: CallMedia) -> None:
         """Drop all that is known of a call; see `CallMedia.close`."""
-        del self._calls[media.ports.rtp.fileno()]
-        del self._reporters[media.ports.rtcp.fileno()]
+        self._unknow(media)
         if media.path is not None:
             self._forget_route(media, *media.path.route)
         if media.phase is not None:
@@ -318,6 +315,15 @@ class Relay:
             del calls[number]
             if not calls:
                 del self._routes[peer]
+
+    def move(self, media: CallMedia, ports: PortPair) -> None:
+        """Let another phone speak in a call, at ports of its own; its place on the link stays."""
+        self._unknow(media)
+        self._ports.close(media.ports)
+        media.use_ports(ports)
+        self._know(media)
+        phase = None if media.phase is None else self._phases[media.phase]
+        self._watch(media, self._unpaced if phase is None else phase.epoll)
 
     def close(self) -> None:
         """Close all calls and the relay's descriptors."""
@@ -340,6 +346,14 @@ class Relay:
         heappush(self._reports, (now + report_interval_s(), next(self._report_number), media))
         self.on_schedule()
         return index
+
+    def _know(self, media: CallMedia) -> None:
+        self._calls[media.ports.rtp.fileno()] = media
+        self._reporters[media.ports.rtcp.fileno()] = media
+
+    def _unknow(self, media: CallMedia) -> None:
+        del self._calls[media.ports.rtp.fileno()]
+        del self._reporters[media.ports.rtcp.fileno()]
 
     def _watch(self, media: CallMedia, sockets: epoll) -> None:
         for bound in (media.ports.rtp, media.ports.rtcp):

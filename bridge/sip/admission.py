@@ -18,7 +18,7 @@ from bridge.sip.settings import Network
 
 Headers = tuple[tuple[str, str], ...]
 
-ALLOWED_METHODS = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO"
+ALLOWED_METHODS = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER"
 
 CAPABILITIES: Headers = (
     ("Allow", ALLOWED_METHODS),
@@ -26,8 +26,8 @@ CAPABILITIES: Headers = (
     ("Supported", "100rel, timer"),
 )
 
-_IN_DIALOG_ONLY = frozenset({"BYE", "CANCEL", "PRACK", "UPDATE", "INFO"})
-_KNOWN = frozenset({"REGISTER", "MESSAGE", "SUBSCRIBE", "NOTIFY", "PUBLISH", "REFER"})
+_IN_DIALOG_ONLY = frozenset({"BYE", "CANCEL", "PRACK", "UPDATE", "INFO", "REFER"})
+_KNOWN = frozenset({"REGISTER", "MESSAGE", "SUBSCRIBE", "NOTIFY", "PUBLISH"})
 _REMEMBERED_SOURCES = 4096
 _DELTA_SECONDS = re.compile("[0-9]{1,10}", re.ASCII)
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pjsua2 as pj
 import structlog
 import trio
 
 from bridge.sip.admission import (
-    CAPABILITIES,
     FORBIDDEN,
     Admission,
     Admitted,
     Answer,
+    Headers,
     SipRequest,
     allow_networks,
     answer_admitted,
@@ -28,7 +28,7 @@ from bridge.sip.admission import (
 from bridge.sip.call import CallTable, PjCall, log_failure
 from bridge.sip.door import Door, Told
 from bridge.sip.faults import fault_of
-from bridge.sip.info import DONE, read_info
+from bridge.sip.headers import MessageHeaders
 from bridge.sip.leg import (
     NOT_ACCEPTABLE_HERE,
     SERVER_ERROR,
@@ -204,7 +204,14 @@ class SipAgent:
         """Let run() end, within 2 s."""
         self._closing.set()
 
-    def call(self, uri: str, handler: LegHandler, local: LocalMedia, from_uri: str = "") -> SipLeg:
+    def call(
+        self,
+        uri: str,
+        handler: LegHandler,
+        local: LocalMedia,
+        from_uri: str = "",
+        headers: Headers = (),
+    ) -> SipLeg:
         """Place a call that offers `local`; all else is told to `handler`.
 
         Raises:
@@ -215,7 +222,7 @@ class SipAgent:
             raise SipError("the SIP agent has all the calls it may have")
         call = PjCall(library.account, pj.PJSUA_INVALID_ID, self._calls)
         call.leg = self._leg_toward(call, uri_place(uri), local, self.srtp_toward(uri))
-        return self._place(call, uri, handler, from_uri)
+        return self._place(call, uri, handler, from_uri, headers)
 
     def call_trunk(
         self, trunk: Trunk, to: str, handler: LegHandler, offer: MakeOffer, *, urgent: bool = False
@@ -269,14 +276,17 @@ class SipAgent:
             srtp=srtp,
         )
 
-    def _place(self, call: PjCall, uri: str, handler: LegHandler, from_uri: str) -> SipLeg:
+    def _place(
+        self, call: PjCall, uri: str, handler: LegHandler, from_uri: str, headers: Headers = ()
+    ) -> SipLeg:
         try:
-            call.place(uri, from_uri)
+            call.place(uri, from_uri, headers)
         except pj.Error as error:
             raise SipError(f"the SIP URI cannot be called: {explain(error.status)}") from None
         if not call.isActive():
             raise SipError("the SIP URI cannot be reached")
         self._calls.by_id[call.getId()] = call
+        call.leg.call_id = call.getInfo().callIdString
         call.leg.begin(handler)
         self.counters.outgoing += 1
         return call.leg
@@ -318,16 +328,9 @@ class SipAgent:
         return is_busy and not self._is_urgent(request_user(request.message))
 
     def _decide_in_call(self, call_id: int, request: SipRequest) -> Answer | None:
-        """INFO and OPTIONS within a call."""
+        """INFO, OPTIONS and REFER within a call."""
         call = self._calls.by_id.get(call_id)
-        if call is None:
-            return None
-        if request.method == "OPTIONS":
-            return replace(DONE, headers=CAPABILITIES)
-        answer, digit = read_info(request.message)
-        if digit:
-            call.leg.pressed(digit)
-        return answer
+        return None if call is None else call.asked(request)
 
     def _note_refusal(self, host: str) -> None:
         """Count it; log one line each second at most, with the address and nothing else."""
@@ -362,6 +365,7 @@ class SipAgent:
             srtp=self._settings.srtp_over(self._entering.transport),
             user=self._entering.user,
             transport=self._entering.transport.lower().removesuffix("6"),
+            call_id=MessageHeaders(message).first("call-id"),
         )
 
     def _offer_leg(self, leg: SipLeg, offer: str) -> None:

@@ -9,16 +9,19 @@ loses it, so it is logged here, without its text, and ends the call.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import TypeVar, cast
 
 import pjsua2 as pj
 import structlog
+import trio
 
-from bridge.sip.admission import Headers
+from bridge.sip.admission import CAPABILITIES, FORBIDDEN, Answer, Headers, SipRequest
+from bridge.sip.info import DONE, read_info
 from bridge.sip.leg import NOT_ACCEPTABLE_HERE, SERVER_ERROR, SipLeg
 from bridge.sip.messages import host_port, q850_cause, sdp_body
+from bridge.sip.refer import SIPFRAG, read_refer
 from bridge.sip.sdp import AudioDescription, Direction, PayloadType, direction_of
 
 log = structlog.get_logger("sip")
@@ -96,13 +99,13 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
             self.hang_up(headers)
         return done
 
-    def place(self, uri: str, from_uri: str) -> None:
+    def place(self, uri: str, from_uri: str, headers: Headers) -> None:
         """Send the INVITE.
 
         Raises:
             pj.Error: the URI cannot be parsed or reached.
         """
-        parameters = _operation(())
+        parameters = _operation(headers)
         parameters.txOption.localUri = from_uri
         self.makeCall(uri, parameters)
         self._table.after_operation()
@@ -117,6 +120,14 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
             self._goodbye = headers
         else:
             self._attempt(self.hangup, _operation(headers))
+
+    def notify(self, headers: Headers, body: str) -> None:
+        """Send NOTIFY."""
+        request = pj.CallSendRequestParam()
+        request.method = "NOTIFY"
+        request.txOption.contentType, request.txOption.msgBody = SIPFRAG, body
+        _add_headers(request.txOption, headers)
+        self._attempt(self.sendRequest, request)
 
     def _awaits_ack(self) -> bool:
         try:
@@ -233,8 +244,42 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
             if self._is_confirmed:
                 self.leg.established()
 
+    def asked(self, request: SipRequest) -> Answer:
+        """Answer INFO, OPTIONS or REFER within this call."""
+        match request.method:
+            case "OPTIONS":
+                return replace(DONE, headers=CAPABILITIES)
+            case "REFER":
+                return self._answer_refer(request)
+            case _:
+                answer, digit = read_info(request.message)
+                if digit:
+                    self.leg.pressed(digit)
+                return answer
+
+    def _answer_refer(self, request: SipRequest) -> Answer:
+        """What a REFER leads to begins behind its answer; a trunk may not ask for any."""
+        if self.trunk:
+            return replace(FORBIDDEN, stateful=True)
+        refer = read_refer(request.message, request.source[0])
+        if isinstance(refer, Answer):
+            return refer
+        told = self.leg.referred(refer)
+        if told.begin is None:
+            return Answer(told.status, stateful=True)
+        # Not at once: the phone is to have the answer before anything that it leads to.
+        trio.lowlevel.current_trio_token().run_sync_soon(self._begin, told.begin)
+        headers: Headers = (("Contact", self.getInfo().localContact),)
+        if not refer.subscribes:
+            headers += (("Refer-Sub", "false"),)
+        return Answer(told.status, headers=headers, stateful=True)
+
+    @_guarded
+    def _begin(self, begin: Callable[[], None]) -> None:
+        begin()
+
     def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:  # noqa: N802
-        """Decline REFER: by default pjsua2 would call whatever the phone names."""
+        """Decline a REFER that passed the door: pjsua2 would call whatever the phone names."""
         prm.statusCode = _DECLINE
 
     def onCallReplaceRequest(self, prm: pj.OnCallReplaceRequestParam) -> None:  # noqa: N802
@@ -248,9 +293,13 @@ def _operation(headers: Headers) -> pj.CallOpParam:
     parameters.opt.audioCount = 1
     parameters.opt.videoCount = 0
     parameters.opt.textCount = 0
-    for name, value in headers:
-        parameters.txOption.headers.append(pj_header(name, value))
+    _add_headers(parameters.txOption, headers)
     return parameters
+
+
+def _add_headers(option: pj.SipTxOption, headers: Headers) -> None:
+    for name, value in headers:
+        option.headers.append(pj_header(name, value))
 
 
 def pj_header(name: str, value: str) -> pj.SipHeader:

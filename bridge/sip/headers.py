@@ -12,12 +12,14 @@ from types import MappingProxyType
 
 _COMPACT: Mapping[str, str] = MappingProxyType(
     {
+        "b": "referred-by",
         "c": "content-type",
         "f": "from",
         "i": "call-id",
         "k": "supported",
         "l": "content-length",
         "m": "contact",
+        "r": "refer-to",
         "t": "to",
         "v": "via",
         "x": "session-expires",

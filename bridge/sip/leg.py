@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from bridge.sip.admission import Headers
+from bridge.sip.refer import Refer, ReferAnswer
 from bridge.sip.sdes import SdesError, Srtp
 from bridge.sip.sdp import AudioDescription, LocalMedia, SdpError, parse_sdp_untrusted
 from bridge.sip.sdp_writing import write_sdp
@@ -26,6 +27,7 @@ SERVER_ERROR = 500
 _RINGING = 180
 _PROGRESS = 183
 _ACCEPTED = 200
+_NO_SUCH_CALL = 481
 _SESSION_ID_BITS = 62
 _MAX_REASON_CHARACTERS = 64
 
@@ -80,6 +82,9 @@ class CallControl(Protocol):
     def hang_up(self, headers: Headers) -> None:
         """Send CANCEL or BYE."""
 
+    def notify(self, headers: Headers, body: str) -> None:
+        """Send NOTIFY with a piece of SIP."""
+
 
 class LegHandler(Protocol):
     """Who uses a leg. An exception out of these ends the leg with 500."""
@@ -97,6 +102,9 @@ class LegHandler(Protocol):
     def on_digit(self, leg: SipLeg, digit: str) -> None:
         """A digit came by SIP INFO."""
 
+    def on_refer(self, leg: SipLeg, refer: Refer) -> ReferAnswer:
+        """The phone wants to give its call to another phone."""
+
     def on_ended(self, leg: SipLeg, status: int, reason: str, q850: int | None) -> None:
         """Once, last, however it ended; also within the leg's own end().
 
@@ -111,8 +119,8 @@ class SipLeg:
     from, in numbers. `offer` is the phone's first offer, None when the phone leaves the offer to
     us. `user` is the phone that has proved itself, empty for one that was let in by its address;
     `transport` is udp, tcp or tls. All of it is set before on_incoming sees the leg and stays.
-    `srtp` says whether its audio is encrypted. `on_ringing` is called with each 180 of a phone that
-    we call.
+    `srtp` says whether its audio is encrypted, `call_id` is the Call-ID. `on_ringing` is called
+    with each 180 of a phone that we call.
     """
 
     __slots__ = (
@@ -125,6 +133,7 @@ class SipLeg:
         "_remote",
         "_session_id",
         "_we_offered",
+        "call_id",
         "called",
         "caller",
         "id",
@@ -152,6 +161,7 @@ class SipLeg:
         srtp: Srtp = Srtp.OFF,
         user: str = "",
         transport: str = "",
+        call_id: str = "",
     ) -> None:
         self.id = leg_id
         self.state = state
@@ -162,6 +172,7 @@ class SipLeg:
         self.srtp = srtp
         self.user = user
         self.transport = transport
+        self.call_id = call_id
         self.offer: AudioDescription | None = None
         self.on_ringing: Callable[[SipLeg], None] = _ignore
         self._control: CallControl | None = control
@@ -225,6 +236,15 @@ class SipLeg:
             headers = (*headers, ("Retry-After", str(retry_after_s)))
         self._control.respond(status, _one_line(reason or ""), headers, "")
 
+    def notify(self, headers: Headers, body: str) -> None:
+        """Send NOTIFY within the call, as long as it is up."""
+        if self.state is LegState.UP and self._control is not None:
+            self._control.notify(headers, body)
+
+    def hand_to(self, handler: LegHandler | None) -> None:
+        """Let somebody else be told from now on; None: nobody."""
+        self._handler = handler
+
     # What the stack tells.
 
     def begin(self, handler: LegHandler) -> None:
@@ -264,6 +284,12 @@ class SipLeg:
         """A digit came by INFO."""
         if self._handler is not None and not self.is_over:
             self._handler.on_digit(self, digit)
+
+    def referred(self, refer: Refer) -> ReferAnswer:
+        """The phone wants to give its call to another one."""
+        if self._handler is None or self.state is not LegState.UP:
+            return ReferAnswer(_NO_SUCH_CALL)
+        return self._handler.on_refer(self, refer)
 
     def agreed(self, remote: AudioDescription) -> None:
         """An offer of ours was answered."""

@@ -19,6 +19,7 @@ from bridge.sip.admission import allow_networks
 from bridge.sip.agent import SipAgent
 from bridge.sip.binding_store import BindingStore, keep_stored
 from bridge.sip.digest import Algorithm, DigestServer
+from bridge.sip.messages import uri_place, user_part
 from bridge.sip.phone_admission import PhoneAdmission
 from bridge.sip.registrar import Binding, Contact, Registrar, RegistrarSettings
 from bridge.sip.settings import Network
@@ -70,6 +71,19 @@ class Phones:
         if user not in self._settings.users:
             return None
         return tuple(contact.target for contact in self.contacts(user) if contact.is_reachable)
+
+    def targets_at(self, user: str, place: tuple[str, int]) -> tuple[str, ...]:
+        """Return the SIP URIs of the contacts that are this user at this host and port.
+
+        As the phones say it themselves, or as they are reached.
+        """
+        return tuple(
+            binding.target
+            for binding in self.registrar.bindings()
+            if (place[0] in binding.uri or place[0] == binding.flow.host)
+            and place in (uri_place(binding.uri), uri_place(binding.target))
+            and user_part(binding.uri) == user
+        )
 
     async def run(
         self, agent: SipAgent, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED

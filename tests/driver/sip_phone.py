@@ -17,6 +17,7 @@ from bridge.sip.admission import Admission
 from bridge.sip.agent import OnIncoming, SipAgent
 from bridge.sip.leg import SipLeg
 from bridge.sip.messages import host_port
+from bridge.sip.refer import Refer, ReferAnswer
 from bridge.sip.sdes import Srtp
 from bridge.sip.sdp import AudioDescription, LocalMedia
 from bridge.sip.settings import SipSettings, TlsFiles
@@ -45,6 +46,8 @@ class Recorder:
     local: LocalMedia = LOCAL
     remotes: list[AudioDescription | None] = field(default_factory=list)
     digits: list[str] = field(default_factory=list)
+    refers: list[Refer] = field(default_factory=list)
+    refer_answer: ReferAnswer = field(default_factory=lambda: ReferAnswer(603))
     ends: list[tuple[int, str, int | None]] = field(default_factory=list)
     answered: trio.Event = field(default_factory=trio.Event)
     ended: trio.Event = field(default_factory=trio.Event)
@@ -58,6 +61,10 @@ class Recorder:
 
     def on_digit(self, leg: SipLeg, digit: str) -> None:  # noqa: ARG002
         self.digits.append(digit)
+
+    def on_refer(self, leg: SipLeg, refer: Refer) -> ReferAnswer:  # noqa: ARG002
+        self.refers.append(refer)
+        return self.refer_answer
 
     def on_ended(self, leg: SipLeg, status: int, reason: str, q850: int | None) -> None:  # noqa: ARG002
         self.ends.append((status, reason, q850))

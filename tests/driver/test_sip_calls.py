@@ -4,6 +4,7 @@ import pytest
 import trio
 
 from bridge.sip.leg import LegState, SipLeg
+from bridge.sip.refer import ReferAnswer
 from bridge.sip.sdp import Direction, LocalMedia
 from tests.driver.sip_phone import (
     CALLED,
@@ -15,7 +16,7 @@ from tests.driver.sip_phone import (
     phone_sdp,
     running,
 )
-from tests.lab.sip_message import Media, SipMessage
+from tests.lab.sip_message import Media, SipMessage, uri_of
 
 CRYPTO = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "A" * 40 + "\r\n"
 
@@ -443,3 +444,52 @@ async def test_a_handler_that_hangs_up_at_a_digit() -> None:
         assert 200 in [message.status for message in messages]
         await phone.reply(bye, 200)
         assert desk.handler.digits == ["7"]
+
+
+async def test_refer_goes_to_the_handler_and_what_it_begins_comes_behind_the_answer() -> None:
+    desk = Answering()
+
+    def begin() -> None:
+        desk.leg.notify((("Event", "refer"), ("Subscription-State", "active")), "SIP/2.0 100 T\r\n")
+
+    async with running(desk) as agent, phone_of(agent) as phone:
+        accepted = await phone.call()
+        refer_to = ("Refer-To", "<sip:201@127.0.0.1>")
+        await phone.request("REFER", headers=(refer_to,))
+        await phone.response(603, "REFER")
+        desk.handler.refer_answer = ReferAnswer(202, begin)
+        await phone.request("REFER", headers=(refer_to, ("Refer-Sub", "false")))
+        answer = await phone.response(202, "REFER")
+        assert uri_of(answer.get("contact")) == uri_of(accepted.get("contact"))
+        assert answer.get("refer-sub") == "false"
+        notify = await phone.requested("NOTIFY")
+        await phone.reply(notify, 200)
+        assert notify.get("content-type") == "message/sipfrag;version=2.0"
+        assert notify.get("event") == "refer"
+        assert notify.body == "SIP/2.0 100 T\r\n"
+        assert [refer.user for refer in desk.handler.refers] == ["201", "201"]
+        assert desk.handler.refers[0].source_host == "127.0.0.1"
+        assert desk.leg.call_id == phone.call_id
+        await phone.request("REFER")
+        await phone.response(400, "REFER")
+        await phone.hang_up()
+
+
+async def test_what_a_refer_begins_may_fail_and_ends_that_call_alone() -> None:
+    desk = Answering()
+
+    def begin() -> None:
+        raise RuntimeError("broken")
+
+    async with running(desk) as agent, phone_of(agent) as phone:
+        await phone.call()
+        desk.handler.refer_answer = ReferAnswer(202, begin)
+        await phone.request("REFER", headers=(("Refer-To", "<sip:201@127.0.0.1>"),))
+        await phone.response(202, "REFER")
+        await phone.reply(await phone.requested("BYE"), 200)
+
+
+async def test_a_refer_outside_a_call_is_refused() -> None:
+    async with running(Answering()) as agent, phone_of(agent) as phone:
+        await phone.request("REFER", headers=(("Refer-To", "<sip:201@127.0.0.1>"),))
+        await phone.response(481, "REFER")

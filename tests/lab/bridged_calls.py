@@ -16,7 +16,7 @@ from bridge.bridging.link import Link
 from bridge.bridging.phone_side import CallTimes, HoldSource, nothing_on_hold
 from bridge.bridging.reception import Reception
 from bridge.bridging.services import CallServices
-from bridge.bridging.switchboard import Switchboard
+from bridge.bridging.switchboard import LiveCall, Switchboard
 from bridge.bridging.tones import tones_of
 from bridge.dialing.envelope import Envelope
 from bridge.dialing.plan import DialPlan, DialTemplate, DigitLimits, Route
@@ -50,6 +50,7 @@ from bridge.sip.leg import LegState
 from bridge.sip.sdes import Srtp
 from bridge.sip.sdp import SdpError
 from tests.lab.bridged_phone import CALLER, OFFER, FakeMedia, Phone, Story
+from tests.lab.transfers import TransferDesk
 from tests.simulation.network import Simulation, Weather
 
 NEAR: Final[Address] = ("192.0.2.1", 4569)
@@ -165,6 +166,7 @@ class Stage:
         self.far = Far(self, rekeys_s)
         self.media: list[FakeMedia] = []
         self.ports_left = 1000
+        self.desk = TransferDesk(lambda: self.now, self.story, self._find_call)
         self.on_hold: HoldSource = nothing_on_hold
         self.drawn = START_DELAY_S
         self._times = CallTimes(60, 3600, duration_s)
@@ -209,9 +211,10 @@ class Stage:
         srtp: Srtp = Srtp.OFF,
         *,
         user: str = "",
+        call_id: str = "",
     ) -> Phone:
         """Let a phone call, as the SIP agent would bring it."""
-        phone = Phone(called, offer, self.story, caller, srtp, user=user)
+        phone = Phone(called, offer, self.story, caller, srtp, user=user, call_id=call_id)
         phone.breaks_at = breaks_at
         handler = self.switchboard.take(phone.leg)
         if handler is not None:
@@ -231,9 +234,9 @@ class Stage:
         assert 0 < len(self.far.digits) < len(NUMBER)
         return phone
 
-    def talking(self) -> Phone:
+    def talking(self, call_id: str = "") -> Phone:
         """A phone in a call that is up on both sides."""
-        phone = self.dial()
+        phone = self.dial(call_id=call_id)
         self.run(3.0)
         assert phone.leg.state is LegState.UP
         phone.leg.established()
@@ -271,6 +274,7 @@ class Stage:
             media_address=None,
             times=self._times,
             drain=self._drain,
+            transfers=self.desk.services,
             hold_source=self._hold_source,
         )
 
@@ -291,6 +295,9 @@ class Stage:
 
     def _hold_source(self, format_: int) -> Source | None:
         return self.on_hold(format_)
+
+    def _find_call(self, call_id: str) -> LiveCall | None:
+        return self.switchboard.find(call_id)
 
     def _drain(self) -> None:
         """As LinkSocket.drain: at once, but never within itself."""

@@ -14,7 +14,7 @@ from bridge.media.sources import Source
 from bridge.sip.admission import Headers
 from bridge.sip.leg import LegState, SipLeg
 from bridge.sip.sdes import Srtp
-from bridge.sip.sdp import parse_sdp_untrusted
+from bridge.sip.sdp import LocalMedia, parse_sdp_untrusted
 
 PHONE_HOST: Final = "192.0.2.10"
 CALLER: Final = "4930999888"
@@ -107,6 +107,7 @@ class Phone:
         got: The SIP that reached the phone: statuses, or "BYE".
         headers: Those of the last message.
         sdp: Our descriptions, in order.
+        notices: What came by NOTIFY: headers and body.
     """
 
     def __init__(
@@ -118,10 +119,12 @@ class Phone:
         srtp: Srtp = Srtp.OFF,
         *,
         user: str = "",
+        call_id: str = "",
     ) -> None:
         self.got: list[int | str] = []
         self.headers: Headers = ()
         self.sdp: list[str] = []
+        self.notices: list[tuple[Headers, str]] = []
         self.breaks_at: int | str | None = None
         self._story = story
         self.leg = SipLeg(
@@ -134,6 +137,7 @@ class Phone:
             local_host="192.0.2.1",
             srtp=srtp,
             user=user,
+            call_id=call_id,
         )
         self.leg.offer = parse_sdp_untrusted(offer, srtp) if offer else None
 
@@ -147,6 +151,10 @@ class Phone:
         if status >= 300:
             self.leg.disconnected(status, "", None)
         return True
+
+    def notify(self, headers: Headers, body: str) -> None:
+        """How a transfer stands, which this phone asked for."""
+        self.notices.append((headers, body))
 
     def hang_up(self, headers: Headers) -> None:
         self._take("BYE", headers)
@@ -170,6 +178,78 @@ class Phone:
         self.got.append(what)
         self.headers = headers
         self._story.add(str(what))
+
+
+class CalledPhone:
+    """A phone that the bridge calls, and what stands below its leg.
+
+    Attributes:
+        uri: Whom the bridge called.
+        got: "INVITE", then "CANCEL" or "BYE", with the headers of the last one.
+        offered: The description of the INVITE.
+        invited_with: Its own headers.
+        notices: What came by NOTIFY: headers and body.
+    """
+
+    def __init__(
+        self, uri: str, local: LocalMedia, story: Story, headers: Headers = (), call_id: str = ""
+    ) -> None:
+        self.uri = uri
+        self.got: list[str] = ["INVITE"]
+        self.headers: Headers = ()
+        self.invited_with = headers
+        self.notices: list[tuple[Headers, str]] = []
+        self._story = story
+        self.leg = SipLeg(
+            1,
+            self,
+            state=LegState.CALLING,
+            source=("192.0.2.10", 5060),
+            local_host="192.0.2.2",
+            local=local,
+            call_id=call_id,
+        )
+        self.offered = self.leg.session_description(is_answer=False)
+        story.add("INVITE")
+
+    def respond(self, _status: int, _reason: str, _headers: Headers, _sdp: str) -> bool:
+        raise AssertionError("a leg of ours answers nothing")
+
+    def notify(self, headers: Headers, body: str) -> None:
+        """How a transfer stands, which this phone asked for."""
+        self.notices.append((headers, body))
+
+    def hang_up(self, headers: Headers) -> None:
+        """The bridge cancels or hangs up."""
+        what = "BYE" if self.leg.state is LegState.ENDING and self._is_answered else "CANCEL"
+        self.got.append(what)
+        self.headers = headers
+        self._story.add(what)
+        self.leg.disconnected(200 if what == "BYE" else 487, "", None)
+
+    _is_answered = False
+
+    def rings(self) -> None:
+        """180."""
+        self.leg.rings()
+
+    def sends_early_media(self, sdp: str = OFFER) -> None:
+        """183 with SDP."""
+        self.leg.agreed(parse_sdp_untrusted(sdp, self.leg.srtp))
+
+    def answers(self, sdp: str = OFFER) -> None:
+        """200, and the ACK to it."""
+        self._is_answered = True
+        self.leg.agreed(parse_sdp_untrusted(sdp, self.leg.srtp))
+        self.leg.established()
+
+    def refuses(self, status: int, q850: int | None = None) -> None:
+        """A final response."""
+        self.leg.disconnected(status, "", q850)
+
+    def bye(self, q850: int | None = None) -> None:
+        """The phone hangs up."""
+        self.leg.disconnected(200, "", q850)
 
 
 def q850(phone: Phone) -> str | None:

@@ -17,7 +17,7 @@ from bridge.bridging.link import Acceptance, Link
 from bridge.bridging.phone_side import CallTimes, HoldSource, nothing_on_hold
 from bridge.bridging.reception import Reception
 from bridge.bridging.services import CallServices
-from bridge.bridging.switchboard import Switchboard
+from bridge.bridging.switchboard import LiveCall, Switchboard
 from bridge.bridging.tones import tones_of
 from bridge.dialing.collector import CollectionLimits
 from bridge.dialing.delivery import DeliveryPlan, Phone, PhoneRoute, Target
@@ -43,11 +43,10 @@ from bridge.iax2 import (
 )
 from bridge.media.call_media import CallMedia
 from bridge.media.sources import Source
-from bridge.sip.admission import Headers
-from bridge.sip.leg import LegState, MakeOffer, SipLeg
+from bridge.sip.leg import MakeOffer, SipLeg
 from bridge.sip.sdes import Srtp
-from bridge.sip.sdp import LocalMedia, parse_sdp_untrusted
-from tests.lab.bridged_phone import OFFER, FakeMedia, Story
+from tests.lab.bridged_phone import CalledPhone, FakeMedia, Story
+from tests.lab.transfers import TransferDesk
 from tests.simulation.network import Simulation, Weather
 
 BRIDGE: Final[Address] = ("192.0.2.2", 4569)
@@ -72,69 +71,9 @@ NO_PHONES_CALLS: Final = CallServices(
     media_address=None,
     times=CallTimes(60, 3600),
     drain=cast("Any", None),
+    transfers=cast("Any", None),
 )
 """For a switchboard at which no phone's call arrives."""
-
-
-class CalledPhone:
-    """A phone that the bridge calls, and what stands below its leg.
-
-    Attributes:
-        uri: Whom the bridge called.
-        got: "INVITE", then "CANCEL" or "BYE", with the headers of the last one.
-        offered: The description of the INVITE.
-    """
-
-    def __init__(self, uri: str, local: LocalMedia, story: Story) -> None:
-        self.uri = uri
-        self.got: list[str] = ["INVITE"]
-        self.headers: Headers = ()
-        self._story = story
-        self.leg = SipLeg(
-            1,
-            self,
-            state=LegState.CALLING,
-            source=("192.0.2.10", 5060),
-            local_host="192.0.2.2",
-            local=local,
-        )
-        self.offered = self.leg.session_description(is_answer=False)
-        story.add("INVITE")
-
-    def respond(self, _status: int, _reason: str, _headers: Headers, _sdp: str) -> bool:
-        raise AssertionError("a leg of ours answers nothing")
-
-    def hang_up(self, headers: Headers) -> None:
-        """The bridge cancels or hangs up."""
-        what = "BYE" if self.leg.state is LegState.ENDING and self._is_answered else "CANCEL"
-        self.got.append(what)
-        self.headers = headers
-        self._story.add(what)
-        self.leg.disconnected(200 if what == "BYE" else 487, "", None)
-
-    _is_answered = False
-
-    def rings(self) -> None:
-        """180."""
-        self.leg.rings()
-
-    def sends_early_media(self, sdp: str = OFFER) -> None:
-        """183 with SDP."""
-        self.leg.agreed(parse_sdp_untrusted(sdp, self.leg.srtp))
-
-    def answers(self, sdp: str = OFFER) -> None:
-        """200, and the ACK to it."""
-        self._is_answered = True
-        self.leg.agreed(parse_sdp_untrusted(sdp, self.leg.srtp))
-        self.leg.established()
-
-    def refuses(self, status: int, q850: int | None = None) -> None:
-        """A final response."""
-        self.leg.disconnected(status, "", q850)
-
-    def bye(self, q850: int | None = None) -> None:
-        """The phone hangs up."""
-        self.leg.disconnected(200, "", q850)
 
 
 class Caller:
@@ -222,6 +161,7 @@ class InboundStage:
         self.phones: list[CalledPhone] = []
         self.media: list[FakeMedia] = []
         self.ports_left = 1000
+        self.desk = TransferDesk(lambda: self.now, self.story, self._find_call)
         self.is_overloaded = False
         self.on_hold: HoldSource = nothing_on_hold
         self.contacts: Callable[[str], tuple[str, ...] | None] = self._contacts
@@ -317,6 +257,7 @@ class InboundStage:
             media_address=None,
             times=self._times,
             drain=self._drain,
+            transfers=self.desk.services,
             hold_source=self._hold_source,
         )
 
@@ -348,6 +289,9 @@ class InboundStage:
 
     def _hold_source(self, format_: int) -> Source | None:
         return self.on_hold(format_)
+
+    def _find_call(self, call_id: str) -> LiveCall | None:
+        return self.switchboard.find(call_id)
 
     def _drain(self) -> None:
         """As LinkSocket.drain: at once, but never within itself."""

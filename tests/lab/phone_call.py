@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
+from urllib.parse import quote
 
 import trio
 
@@ -91,6 +92,10 @@ class PhoneCall:
         """Who called us."""
         return user_of(self._remote_party)
 
+    def header(self, name: str) -> str:
+        """A header of the INVITE."""
+        return self._invite.get(name) if self._invite else ""
+
     # -- what a test does with a call that it places
 
     async def status(self, at_least: int, within_s: float) -> SipMessage:
@@ -161,6 +166,32 @@ class PhoneCall:
         """Sends a digit as SIP INFO, application/dtmf-relay."""
         kind = (("content-type", "application/dtmf-relay"),)
         return await self._transact("INFO", f"Signal={digit}\r\nDuration=160\r\n", extra=kind)
+
+    async def refer(self, to: str, replaces: str = "") -> SipMessage:
+        """Gives the call to another phone: by its URI, or with `replaces` of a call with it."""
+        target = f"<{to}?Replaces={quote(replaces, safe='')}>" if replaces else f"<{to}>"
+        return await self._transact("REFER", extra=(("refer-to", target),))
+
+    def replaces(self) -> str:
+        """This call as the other end of a transfer knows it (RFC 3891 section 3)."""
+        parties = (self._local_party, self._remote_party)
+        ours, theirs = (party.partition("tag=")[2] for party in parties)
+        return f"{self.call_id};to-tag={theirs};from-tag={ours}"
+
+    async def told(self, at_least: int, within_s: float = 3.0) -> list[int]:
+        """Waits for a NOTIFY of at least a status; returns all statuses that came so.
+
+        Raises:
+            LabError: None came.
+        """
+        with trio.move_on_after(within_s):
+            while True:
+                notices = [s.message for s in self.requests if s.message.method == "NOTIFY"]
+                statuses = [int(notice.body.split()[1]) for notice in notices]
+                if any(status >= at_least for status in statuses):
+                    return statuses
+                await trio.sleep(0.01)
+        raise LabError(f"no NOTIFY of at least {at_least} came; got {statuses}")
 
     # -- what a test does with a call that it receives
 

@@ -275,6 +275,12 @@ ISSUE_D = (
         "Registered phones are reachable after a restart without registering again",
         (f"{_E2E}/test_restart.py",),
     ),
+    Proof(
+        "A phone gives its call to another one, blind and attended, for calls in both directions:"
+        " both ends hear each other, whoever does not take it leaves it where it is, nobody else"
+        " is dialed, and the link has one frame each 20 ms",
+        (f"{_E2E}/test_transfer.py",),
+    ),
 )
 
 ISSUE_E = (

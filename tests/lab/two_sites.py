@@ -28,9 +28,11 @@ NUMBER: Final = "2718281828"
 CALLER: Final = "4420794600"
 CALLED_WITHIN_S: Final = 10.0
 DESK: Final = "desk"
+SECOND: Final = "second"
 DESK_PASSWORD: Final = "a password of the desk phone"
 NOWHERE: Final = "127.0.0.1:4569"
 """The peer of a link that only takes calls."""
+PHONES: Final = [{"user": user, "password": DESK_PASSWORD} for user in (DESK, SECOND)]
 
 
 def accepting(
@@ -45,8 +47,8 @@ def accepting(
 ) -> BridgeConfig:
     """A bridge that takes calls on port 4569 of an address and calls a phone for numbers in 27.
 
-    With `registers` the phone has to register as DESK, with its password; if the phone is a trunk,
-    the bridge registers there.
+    With `registers` the phone has to register as DESK, with its password, and SECOND may; if the
+    phone is a trunk, the bridge registers there.
     """
     host, port = phone.address
     to = {"to": f"phone:{DESK}" if registers else f"sip:{{0}}@{host}:{port}"}
@@ -55,7 +57,7 @@ def accepting(
         to = {"trunk": "provider", "dial": "+{0}"}
         own = {"trunks": trunks or {"provider": trunk_of(phone)}}
     if registers:
-        own = {"sip": {"phones": [{"user": DESK, "password": DESK_PASSWORD}]}}
+        own = {"sip": {"phones": PHONES}}
     taken = {"username": username, "secret": secret, "from": ["127.0.0.0/8"], **accept}
     return BridgeConfig(
         NOWHERE,

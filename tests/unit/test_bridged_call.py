@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from bridge.bridging.call import Phase
+from bridge.bridging.phases import Phase
 from bridge.iax2 import (
     CalleeCall,
     Cause,

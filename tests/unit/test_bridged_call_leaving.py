@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.app import ACKNOWLEDGED_WITHIN_S, LEAVE_WITHIN_S
-from bridge.bridging.call import Phase
+from bridge.bridging.phases import Phase
 from bridge.iax2 import Cause, EndReason
 from bridge.media.pacing import FRAME_MS
 from tests.lab.bridged_calls import DELAY_S, ENVELOPE, Stage, signals

@@ -63,3 +63,14 @@ def test_what_was_dialed_stays_within_the_user_part(number: str) -> None:
     scheme, at, place = phone.uri.partition("@")
     assert (scheme[:4], at, place) == ("sip:", "@", "192.0.2.30:5060;transport=udp")
     assert scheme[4:] == number.replace("#", "%23")
+
+
+@pytest.mark.parametrize(
+    ("number", "link", "user"),
+    [("201", "hq", "201"), ("201", "north", "north"), ("7", "hq", "north")],
+)
+def test_a_number_that_only_another_links_callers_reach_is_found(
+    number: str, link: str, user: str
+) -> None:
+    assert PLAN.find(number, link) == Phone(f"sip:{user}@192.0.2.30:5060;transport=udp")
+    assert PLAN.find("*", link) is None

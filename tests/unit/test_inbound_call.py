@@ -11,7 +11,7 @@ from bridge.iax2 import Cause, ControlSubclass, EndReason, Format, IncomingCall
 from bridge.media.sources import Source, Tone
 from bridge.media.tones import ToneKind
 from bridge.sip.sdes import Srtp
-from tests.lab.bridged_phone import ALAW_OFFER, FOREIGN_OFFER, OFFER, FakeMedia
+from tests.lab.bridged_phone import ALAW_OFFER, FOREIGN_OFFER, OFFER, CalledPhone, FakeMedia
 from tests.lab.inbound_calls import (
     DELAY_S,
     EXTENSION,
@@ -19,7 +19,6 @@ from tests.lab.inbound_calls import (
     NUMBER,
     PEER_NAME,
     RING_S,
-    CalledPhone,
     InboundStage,
 )
 

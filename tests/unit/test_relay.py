@@ -239,3 +239,39 @@ def test_ipv6(calls: RelayCalls) -> None:
     calls.from_link(far, 20, speech(1))
     assert far.frames[-1].payload == speech(3)
     assert [packet.payload for packet in phone.received()] == [speech(1)]
+
+
+class TestAnotherPhone:
+    def test_takes_the_place_of_the_first_within_the_same_slots(self, calls: RelayCalls) -> None:
+        first, media, far = calls.connected()
+        talk(calls, first, media, range(10))
+        second, ports = calls.phone(), calls.relay._ports.open("127.0.0.1")
+        second.socket.sendto(b"what nobody is to hear", ("127.0.0.1", ports.rtp_port))
+        first_port = media.rtp_port
+        calls.relay.move(media, ports)
+        media.set_remote(remote_of(second))
+        assert media.rtp_port == ports.rtp_port != first_port
+        talk(calls, second, media, range(100, 110))
+        assert far.frames[-1].payload == speech(109)
+        assert media.counters.malformed == media.counters.wrong_source == 0
+        calls.run(0.1)
+        assert_one_frame_each_slot(far)
+        assert {frame.payload for frame in far.frames[-3:]} == {ULAW_SILENCE}
+
+    def test_the_link_is_heard_by_the_new_phone_alone(self, calls: RelayCalls) -> None:
+        first, media, far = calls.connected()
+        second = calls.phone()
+        calls.relay.move(media, calls.relay._ports.open("127.0.0.1"))
+        calls.relay.receive_link(far.seal(speech(1), 20), PEER, calls.now)
+        assert media.counters.unheard == 1
+        media.set_remote(remote_of(second))
+        calls.relay.receive_link(far.seal(speech(2), 40), PEER, calls.now)
+        assert [packet.payload for packet in second.received()] == [speech(2)]
+        assert not first.received()
+
+    def test_before_the_answer_and_with_nothing_left_at_the_end(self, calls: RelayCalls) -> None:
+        media = calls.call(calls.phone())
+        calls.relay.move(media, calls.relay._ports.open("127.0.0.1"))
+        assert calls.relay.calls_open == 1
+        media.close()
+        assert calls.relay.calls_open == 0

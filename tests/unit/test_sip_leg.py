@@ -7,6 +7,7 @@ import pytest
 
 from bridge.sip.admission import Headers
 from bridge.sip.leg import TRANSITIONS, LegInput, LegState, SipLeg
+from bridge.sip.refer import Refer, ReferAnswer
 from bridge.sip.sdp import AudioDescription, LocalMedia, SdpError, parse_sdp_untrusted
 
 OFFER = "v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 8 0\r\n"
@@ -31,6 +32,9 @@ class Control:
     def hang_up(self, headers: Headers) -> None:
         self.sent.append(("hang up", headers))
 
+    def notify(self, headers: Headers, body: str) -> None:
+        self.sent.append((body, headers))
+
 
 @dataclass
 class Handler:
@@ -47,6 +51,10 @@ class Handler:
 
     def on_digit(self, leg: SipLeg, digit: str) -> None:  # noqa: ARG002
         self.told.append(digit)
+
+    def on_refer(self, leg: SipLeg, refer: Refer) -> ReferAnswer:  # noqa: ARG002
+        self.told.append(refer)
+        return ReferAnswer(202)
 
     def on_ended(self, leg: SipLeg, status: int, reason: str, q850: int | None) -> None:  # noqa: ARG002
         self.told.append((status, q850))

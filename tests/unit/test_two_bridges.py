@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from bridge.bridging.call import Phase
 from bridge.bridging.greeting import GREETING
 from bridge.bridging.inbound_call import REFUSAL_TONE_S
 from bridge.bridging.link import Acceptance
+from bridge.bridging.phases import Phase
 from bridge.iax2 import Cause, ControlReceived, ControlSubclass, User
 from tests.lab.bridged_calls import NEAR, SECRET, Stage
-from tests.lab.bridged_phone import Phone
-from tests.lab.inbound_calls import LIMITS, RING_S, CalledPhone, InboundStage
+from tests.lab.bridged_phone import CalledPhone, Phone
+from tests.lab.inbound_calls import LIMITS, RING_S, InboundStage
 
 NUMBER = "201"
 DIALED_S = 2.3

@@ -173,7 +173,9 @@ pj_bool_t onRequest(pjsip_rx_data *rdata) {
 
 bool isForCalls(const pjsip_method &method) {
     static const pj_str_t info = {const_cast<char *>("INFO"), 4};
-    return method.id == PJSIP_OPTIONS_METHOD || pj_strcmp(&method.name, &info) == 0;
+    static const pj_str_t refer = {const_cast<char *>("REFER"), 5};
+    return method.id == PJSIP_OPTIONS_METHOD || pj_strcmp(&method.name, &info) == 0 ||
+           pj_strcmp(&method.name, &refer) == 0;
 }
 
 // The dialog of a request, unless the request comes behind a later one (RFC 3261 section 12.2.2).

@@ -32,8 +32,9 @@ struct OnRxRequestParam {
 };
 
 /**
- * Sees out-of-dialog requests before pjsua does, behind token buckets, and INFO and OPTIONS within
- * calls, which pjsua leaves to dialogs that answer 500. One is registered at most.
+ * Sees out-of-dialog requests before pjsua does, behind token buckets, and three kinds within
+ * calls: INFO and OPTIONS, which pjsua leaves to dialogs that answer 500, and REFER, for which it
+ * would call whatever is named. One is registered at most.
  *
  * ACK and whatever else belongs to a dialog or a transaction pass by unseen and uncounted. What
  * the limiter drops reaches neither Python nor pjsua and is not answered. The thread that calls
