@@ -104,6 +104,7 @@ async def test_a_call_shows_the_password(algorithm: str, *, as_proxy: bool) -> N
         with trio.fail_after(WAIT_S):
             await handler.answered.wait()
         assert leg.state is LegState.UP
+        assert (await call.refer("sip:201@127.0.0.1")).status == 403
         await call.bye()
         assert agent.calls_on(agent.trunks[0]) == 0
     assert [status for status, *_ in handler.ends] == [200]
