@@ -138,9 +138,9 @@ class LinkSocket:
         while True:
             self._transmit()
             if (event := endpoint.poll_event()) is not None:
-                self._handle_event(event, trio.current_time())
+                _contain(self._handle_event, event, trio.current_time())
             elif (peer_event := endpoint.peers.poll_event()) is not None:
-                self._handle_peer_event(peer_event, trio.current_time())
+                _contain(self._handle_peer_event, peer_event, trio.current_time())
             else:
                 return
 
