@@ -33,6 +33,9 @@ from bridge.iax2.states import Input, State
 from bridge.iax2.timers import AUTHENTICATION_S, PING_INTERVAL_S, SETUP_S, Timer
 from bridge.iax2.voice import FRAME_OCTETS
 
+PROOFS_MAX: Final = 32
+"""Frames of a call that are tried as its proof: a caller may come again, and guess no faster."""
+
 _NOBODYS_OCTETS: Final = 32
 _UNPROVEN: Final = frozenset(
     {IaxSubclass.ACK, IaxSubclass.HANGUP, IaxSubclass.INVAL, IaxSubclass.REJECT}
@@ -208,6 +211,8 @@ class CalleeCall(Call):
         For an unknown user, and one of fewer secrets than another has, secrets that nobody has
         are tried, so that time does not tell.
         """
+        if self.statistics.dropped_implausible >= PROOFS_MAX:
+            return None
         secrets = list(self._user.secrets) if self._user else []
         while len(secrets) < self._secrets_tried:
             secrets.append(self._services.entropy(_NOBODYS_OCTETS))

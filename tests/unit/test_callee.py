@@ -17,7 +17,7 @@ from bridge.iax2 import (
     LocalProtocolError,
     User,
 )
-from bridge.iax2.callee import offered_formats
+from bridge.iax2.callee import PROOFS_MAX, offered_formats
 from bridge.iax2.constants import AuthMethod, ElementType, Encryption, FrameType, IaxSubclass
 from bridge.iax2.elements import InformationElements
 from bridge.iax2.states import State
@@ -182,6 +182,15 @@ class TestChallenge:
         peer.elapse(20)
         assert call.state is State.AUTHENTICATED
 
+    def test_a_call_gets_few_guesses(self) -> None:
+        peer, call = callee_in(State.AUTHREQ_SENT)
+        for secret in (*(b"guess %d" % number for number in range(PROOFS_MAX)), SECRET):
+            prove(peer, secret)
+            peer.oseqno -= 1
+        assert call.state is State.AUTHREQ_SENT
+        peer.elapse(5)
+        assert [event.reason for event in peer.told(CallEnded)] == [EndReason.SECRETS_DIFFER]
+
     def test_the_proof_of_another_secret_inside_the_right_encryption_is_none(self) -> None:
         peer, call = callee_in(State.AUTHREQ_SENT)
         question = peer.got(IaxSubclass.AUTHREQ)[-1].elements.get(ElementType.CHALLENGE) or b""
@@ -225,9 +234,9 @@ class TestChallenge:
         peer, call = callee_in(State.AUTHREQ_SENT)
         noise = Random(1)
         header = b"\x80\x4d" + peer.other_call_number.to_bytes(2, "big")
-        for octets in range(8, 300):
+        for octets in range(48, 48 + PROOFS_MAX - 1):
             peer.inject(header + noise.randbytes(octets))
-        assert call.statistics.dropped_implausible == 292
+        assert call.statistics.dropped_implausible == PROOFS_MAX - 1
         prove(peer)
         assert call.state is State.AUTHENTICATED
 
