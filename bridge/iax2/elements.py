@@ -46,15 +46,18 @@ class InformationElements:
         Raises:
             LocalProtocolError: a value of more than 255 octets.
         """
-        return cls(tuple((int(element_type), _octets(value)) for element_type, value in elements))
+        return cls(tuple([(int(kind), _octets(value)) for kind, value in elements]))
 
     def encode(self) -> bytes:
         """Return the block of octets for a frame's data."""
-        return b"".join(bytes((t, len(value))) + value for t, value in self.pairs)
+        return b"".join([bytes((t, len(value))) + value for t, value in self.pairs])
 
     def get(self, element_type: int) -> bytes | None:
         """Return the octets of the first element of that type."""
-        return next((value for present, value in self.pairs if present == element_type), None)
+        for present, value in self.pairs:
+            if present == element_type:
+                return value
+        return None
 
     def text(self, element_type: int) -> str | None:
         """Return the first element of that type as UTF-8 text, foreign octets replaced."""

@@ -5,6 +5,7 @@ from just anywhere must not take a call over. Knows no sockets and no SDP text.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 
@@ -14,6 +15,7 @@ from bridge.media.srtp import SrtpKeys
 
 PORT_MAX: Final = 65_535
 
+_HOSTS_KEPT: Final = 256
 _NOWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - nothing is bound: hold of RFC 2543
 
 
@@ -126,6 +128,7 @@ def _address(remote: RemoteMedia) -> tuple[str, int, str]:
     return remote.host, remote.port, remote.signalling_host
 
 
+@lru_cache(maxsize=_HOSTS_KEPT)
 def _canonical(host: str) -> str:
     """Return an address as sockets write it, anything else as it is."""
     try:

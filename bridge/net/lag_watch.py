@@ -40,8 +40,8 @@ class LagWatch:
     def is_overloaded(self) -> bool:
         """Tell whether the loop was late twice within a second, and not in time for one since."""
         now = trio.current_time()
-        is_late = now - self._due > LAG_MAX_S and self._is_busy(now)
-        if is_late and self._due != self._late_due:
+        is_late = now - self._due > LAG_MAX_S
+        if is_late and self._due != self._late_due and self._is_busy(now):
             if self._due - self._late_at <= CALM_S:
                 self._calm_at = now + CALM_S
             self._late_due, self._late_at = self._due, now

@@ -194,6 +194,26 @@ static PyObject *encrypt(PyObject *path, PyObject *frame, uint32_t timestamp)
     return datagram;
 }
 
+/* What ReorderBuffer.pull counts when a frame is due and none has come. */
+static void underrun(PyObject *buffer)
+{
+    SET_INT(buffer, ReorderBuffer, _owed,
+            Py_MIN(INT(buffer, ReorderBuffer, _owed) + 1, FRAMES_MAX));
+    SET_INT(buffer, ReorderBuffer, _surplus, 0);
+    ADD(buffer, ReorderBuffer, underruns, 1);
+}
+
+/* What it does when it gives the frame at its head. */
+static void pulled(PyObject *buffer, PyObject *frames, long long head)
+{
+    PyList_SetItem(frames, head & (RING - 1), Py_NewRef(Py_None));
+    SET_INT(buffer, ReorderBuffer, _head, (head + 1) & 0xffff);
+    ADD(buffer, ReorderBuffer, _held, -1);
+    if (INT(buffer, ReorderBuffer, _held) < INT(buffer, ReorderBuffer, _surplus))
+        SET_INT(buffer, ReorderBuffer, _surplus, INT(buffer, ReorderBuffer, _held));
+    ADD(buffer, ReorderBuffer, _pulls, 1);
+}
+
 /* Steps 5 and 6 for one call: a datagram, or NULL: not plain, and nothing has changed. */
 static PyObject *seal(PyObject *media, long long slot)
 {
@@ -210,18 +230,21 @@ static PyObject *seal(PyObject *media, long long slot)
         || timestamp / FULL_FRAME_EVERY_MS != INT(path, VoicePath, _full_frame_period))
         return NULL;
     PyObject *frame = PyList_GET_ITEM(frames, head & (RING - 1));
+    bool is_silent = frame == Py_None;
+    if (is_silent && INT(buffer, ReorderBuffer, _held) && INT(buffer, ReorderBuffer, _owed))
+        return NULL; /* its time has passed as silence already */
+    if (is_silent)
+        frame = AT(media, CallMedia, silence);
     if (!PyBytes_CheckExact(frame) || !PyBytes_GET_SIZE(frame)
         || PyBytes_GET_SIZE(frame) + TIMESTAMP != INT(path, VoicePath, _body_octets))
         return NULL;
     PyObject *datagram = encrypt(path, frame, timestamp);
     if (!datagram)
         return NULL;
-    PyList_SetItem(frames, head & (RING - 1), Py_NewRef(Py_None));
-    SET_INT(buffer, ReorderBuffer, _head, (head + 1) & 0xffff);
-    ADD(buffer, ReorderBuffer, _held, -1);
-    if (INT(buffer, ReorderBuffer, _held) < INT(buffer, ReorderBuffer, _surplus))
-        SET_INT(buffer, ReorderBuffer, _surplus, INT(buffer, ReorderBuffer, _held));
-    ADD(buffer, ReorderBuffer, _pulls, 1);
+    if (is_silent)
+        underrun(buffer);
+    else
+        pulled(buffer, frames, head);
     ADD(path, VoicePath, sent, 1);
     return datagram;
 }

@@ -47,7 +47,7 @@ enum {
     X(CallMedia, latch) X(CallMedia, counters) X(CallMedia, buffer) X(CallMedia, stream) \
     X(CallMedia, packet_octets) X(CallMedia, payload_type) X(CallMedia, phone_sends) \
     X(CallMedia, ssrc) X(CallMedia, last_rtp_at) X(CallMedia, count) X(CallMedia, pull) \
-    X(CallMedia, path) X(CallMedia, seal) X(CallMedia, open_frame) X(CallMedia, receive) \
+    X(CallMedia, path) X(CallMedia, silence) X(CallMedia, seal) X(CallMedia, open_frame) X(CallMedia, receive) \
     X(CallMedia, send_rtp) X(CallMedia, descriptor) X(CallMedia, speaking) X(CallMedia, first_slot) \
     X(CallMedia, origin_ms) X(CallMedia, table_to_link) X(CallMedia, table_to_phone) \
     X(MediaCounters, received) X(MediaCounters, sent) X(MediaCounters, sent_octets) \
@@ -58,6 +58,7 @@ enum {
     X(ReceptionStatistics, _clock_rate_hz) \
     X(ReorderBuffer, _frames) X(ReorderBuffer, _head) X(ReorderBuffer, _held) \
     X(ReorderBuffer, _idle) X(ReorderBuffer, _pulls) X(ReorderBuffer, _surplus) \
+    X(ReorderBuffer, _owed) X(ReorderBuffer, underruns) \
     X(PhoneStream, ssrc) X(PhoneStream, timestamp) X(PhoneStream, timestamp_at) \
     X(PhoneStream, _expected_ms) X(PhoneStream, _offset_samples) X(PhoneStream, _sequence) \
     X(VoicePath, sealer) X(VoicePath, opener) X(VoicePath, sent) X(VoicePath, received) \

@@ -274,3 +274,17 @@ def test_more_than_a_batch_comes_from_the_link_in_order_and_within_the_limit(
     finally:
         for opened in (link, *peers):
             opened.close()
+
+
+def test_silence_is_sent_without_python_while_the_phone_is_quiet(compiled: FastPath) -> None:
+    side = Side(compiled, Format.ULAW, Format.ULAW)
+    try:
+        side.now, slot = 100.0, side.media.first_slot
+        for number in range(10):
+            datagrams, rest = compiled.seal_slot((side.media,), slot + number)
+            assert rest == []
+            side._sent(datagrams, None)
+        assert [set(payload) for _, payload in side.at_link] == [{0xFF}] * 10
+        assert side.media.buffer.underruns == 10
+    finally:
+        side.close()
