@@ -104,7 +104,7 @@ class Service:
         self._ports = PortPool(ports.first, ports.last, random.SystemRandom())
         self._relay = self._voice_relay()
         self._slot_alarm = Alarm()
-        self._lag = LagWatch()
+        self._lag = LagWatch(backlog=self._socket.backlog)
         self._tones = tones_of(configuration.sip.tones)
         self._delivery = parts.delivery_plan(configuration)
         self._phones = (

@@ -1,7 +1,7 @@
 """How late the loop is: whether new calls would take time that the ones that are up need.
 
 Once may be anybody's: a machine that stood still, a disk. Late twice within a second, for work of
-our own, is overload.
+our own, is overload. A link whose audio waits in half a buffer is late, too.
 """
 
 import math
@@ -14,6 +14,8 @@ import trio
 
 LAG_MAX_S: Final = 0.1
 """Later than this, and audio is beyond what the reorder buffers of phones make up for."""
+BACKLOG_MAX: Final = 0.5
+"""More of the link's receive buffer taken, and the next stall would lose audio of all calls."""
 LOOK_S: Final = 0.25
 BUSY_SHARE: Final = 0.3
 """Of the time between two looks. Below, others hold the loop up: refusing calls helps nobody."""
@@ -28,10 +30,16 @@ class LagWatch:
 
     Args:
         cpu: The CPU time of this process, in seconds.
+        backlog: How full the link's receive buffer is, from 0 to 1.
     """
 
-    def __init__(self, cpu: Callable[[], float] = time.process_time) -> None:
+    def __init__(
+        self,
+        cpu: Callable[[], float] = time.process_time,
+        backlog: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._cpu = cpu
+        self._backlog = backlog
         self._due = math.inf
         self._looked_at = self._spent_s = 0.0
         self._late_due = self._late_at = self._calm_at = -math.inf
@@ -40,12 +48,14 @@ class LagWatch:
     def is_overloaded(self) -> bool:
         """Tell whether the loop was late twice within a second, and not in time for one since."""
         now = trio.current_time()
-        is_late = now - self._due > LAG_MAX_S
-        if is_late and self._due != self._late_due and self._is_busy(now):
+        if self._due != self._late_due and self._is_late(now) and self._is_busy(now):
             if self._due - self._late_at <= CALM_S:
                 self._calm_at = now + CALM_S
             self._late_due, self._late_at = self._due, now
         return now < self._calm_at
+
+    def _is_late(self, now: float) -> bool:
+        return now - self._due > LAG_MAX_S or self._backlog() > BACKLOG_MAX
 
     def _is_busy(self, now: float) -> bool:
         return self._cpu() - self._spent_s >= BUSY_SHARE * (now - self._looked_at)

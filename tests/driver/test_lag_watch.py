@@ -20,8 +20,8 @@ def clock(autojump_clock: trio.testing.MockClock) -> trio.testing.MockClock:
 
 
 @asynccontextmanager
-async def running(busy: float = 1.0) -> AsyncIterator[LagWatch]:
-    watch = LagWatch(lambda: busy * trio.current_time())
+async def running(busy: float = 1.0, backlog: float = 0.0) -> AsyncIterator[LagWatch]:
+    watch = LagWatch(lambda: busy * trio.current_time(), lambda: backlog)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch.run)
         await trio.testing.wait_all_tasks_blocked()
@@ -73,6 +73,20 @@ async def test_late_for_others_work_is_no_overload(
         for _ in range(3):
             clock.jump(LOOK_S + 1)
             await trio.testing.wait_all_tasks_blocked()
+        assert watch.is_overloaded() is overloaded
+
+
+@pytest.mark.parametrize(
+    ("busy", "backlog", "overloaded"), [(1.0, 0.49, False), (1.0, 0.51, True), (0.0, 1.0, False)]
+)
+async def test_half_a_buffer_of_the_link_twice(
+    clock: trio.testing.MockClock, busy: float, backlog: float, *, overloaded: bool
+) -> None:
+    assert clock.current_time() == 0
+    async with running(busy, backlog) as watch:
+        await trio.sleep(LOOK_S / 2)
+        assert not watch.is_overloaded()
+        await trio.sleep(LOOK_S)
         assert watch.is_overloaded() is overloaded
 
 

@@ -478,3 +478,35 @@ async def answered(near: Side, far: Side) -> Call:
     call = place(near, far.link.address)
     await near.events.came(CallAnswered)
     return call
+
+
+class LimitedSocket(socket.socket):
+    """A socket of a user that has no privileges, under the limits that a kernel begins with."""
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:  # type: ignore[override]
+        if level == socket.SOL_SOCKET and option in (32, 33):
+            raise PermissionError(errno.EPERM, "refused")
+        super().setsockopt(level, option, min(value, 212_992))
+
+
+class TestBuffers:
+    def test_a_backlog_shows_until_the_end(self) -> None:
+        side = Side()
+        with plain_socket() as plain:
+            assert side.link.backlog() == 0
+            for _ in range(100):
+                plain.sendto(bytes(100), side.link.address)
+            assert 0 < side.link.backlog() < 0.1
+        side.link.close()
+        assert side.link.backlog() == 0
+
+    @pytest.mark.parametrize("kind", [socket.socket, LimitedSocket])
+    def test_a_low_limit_of_the_kernel_is_told(
+        self, monkeypatch: pytest.MonkeyPatch, kind: type[socket.socket]
+    ) -> None:
+        monkeypatch.setattr(socket, "socket", kind)
+        with structlog.testing.capture_logs() as logs:
+            Side().link.close()
+        advice = [entry["to_do"] for entry in logs]
+        limits = ["net.core.rmem_max", "net.core.wmem_max"] if kind is LimitedSocket else []
+        assert advice == [f"sysctl -w {limit}=4194304" for limit in limits]
