@@ -343,9 +343,10 @@ class Service:
         self, uri: str, caller: InboundCall | Transfer, offer: MakeOffer, headers: Headers = ()
     ) -> SipLeg:
         host = self._agent.host_toward(uri)
-        local = offer(host, self._agent.srtp_toward(uri))
+        user = self._phones.owner(uri) if self._phones else ""
+        local = offer(host, self._agent.srtp_toward(uri, user))
         from_uri = f"sip:{caller.link.name}@{uri_host(host)}"
-        leg = self._agent.call(uri, caller, local, from_uri, headers)
+        leg = self._agent.call(uri, caller, local, from_uri, headers, user)
         leg.on_ringing = caller.on_ringing
         return leg
 

@@ -144,6 +144,7 @@ def sip_settings(configuration: Configuration) -> SipSettings:
         listen=tuple(str(url) for url in sip.listen),
         allow=sip.allow,
         srtp=None if sip.srtp == "auto" else Srtp(sip.srtp),
+        srtp_of={phone.user: Srtp(phone.srtp) for phone in sip.phones if phone.srtp},
         session_expires_s=sip.session_expires_s,
         min_se_s=sip.min_se_s,
         tls=TlsFiles(files.certificate, files.key, files.client_ca) if files else None,

@@ -37,6 +37,13 @@ class Phone(Section):
     """One phone, or all the devices of one person: who knows its password may register."""
 
     user: values.Username = Field(description="the name that the phone registers and calls with")
+    srtp: (
+        Annotated[
+            Literal["off", "optional", "required"],
+            values.one_of("off", "optional", "required"),
+        ]
+        | None
+    ) = Field(None, description="encrypted audio of this phone; by default as sip.srtp says")
     password: SecretField | None = Field(None, description="{file: PATH} or {env: NAME}")
     ha1_md5: SecretField | None = Field(
         None, description="in place of the password: MD5 of user:realm:password, as a secret"

@@ -1,7 +1,7 @@
 """The SIP agent: calls come in and go out as SipLegs, from one pjsua2 in trio's thread.
 
 Owns the life of the library, the door that requests pass (admission) and the table of calls. A
-request runs down this page: limits on strangers within the extension, Door, _Account, on_incoming.
+request runs down this page: limits on strangers within the extension, Door, PjAccount, on_incoming.
 It must not know what a leg is bridged with.
 """
 
@@ -25,7 +25,7 @@ from bridge.sip.admission import (
     allow_networks,
     answer_admitted,
 )
-from bridge.sip.call import CallTable, PjCall, log_failure
+from bridge.sip.call import CallTable, PjAccount, PjCall, log_failure
 from bridge.sip.door import Door, Told
 from bridge.sip.faults import fault_of
 from bridge.sip.headers import MessageHeaders
@@ -142,7 +142,7 @@ class SipAgent:
             for network in self._settings.allow:
                 door.exempt(str(network))
             door.registerModule()
-            library.use_account(_Account(self._invited))
+            library.use_account(PjAccount(self._invited))
             for trunk in self.trunks:
                 trunk.open(PjTrunkAccount(trunk, library, self.options))
             self.listening = library.listening
@@ -211,8 +211,9 @@ class SipAgent:
         local: LocalMedia,
         from_uri: str = "",
         headers: Headers = (),
+        user: str = "",
     ) -> SipLeg:
-        """Place a call that offers `local`; all else is told to `handler`.
+        """Place a call that offers `local`, to a phone's `user`; all else is told to `handler`.
 
         Raises:
             SipError: not running, or the URI cannot be called; neither URI is in the text.
@@ -221,7 +222,7 @@ class SipAgent:
         if self._is_full:
             raise SipError("the SIP agent has all the calls it may have")
         call = PjCall(library.account, pj.PJSUA_INVALID_ID, self._calls)
-        call.leg = self._leg_toward(call, uri_place(uri), local, self.srtp_toward(uri))
+        call.leg = self._leg_toward(call, uri_place(uri), local, self.srtp_toward(uri, user))
         return self._place(call, uri, handler, from_uri, headers)
 
     def call_trunk(
@@ -362,7 +363,7 @@ class SipAgent:
             called=request_user(message),
             source=source,
             local_host=self._hosts.reached_by(source[0], self._entering.local_host),
-            srtp=self._settings.srtp_over(self._entering.transport),
+            srtp=self._settings.srtp_over(self._entering.transport, self._entering.user),
             user=self._entering.user,
             transport=self._entering.transport.lower().removesuffix("6"),
             call_id=MessageHeaders(message).first("call-id"),
@@ -376,25 +377,10 @@ class SipAgent:
         elif not leg.is_over:
             leg.end(SERVER_ERROR)
 
-    def srtp_toward(self, uri: str) -> Srtp:
-        """Whether audio is encrypted with a phone of this sip URI."""
-        return self._settings.srtp_over(uri_transport(uri))
+    def srtp_toward(self, uri: str, user: str = "") -> Srtp:
+        """Whether audio is encrypted with a phone, `user`'s, of this sip URI."""
+        return self._settings.srtp_over(uri_transport(uri), user)
 
     def host_toward(self, uri: str) -> str:
         """The address of ours that a sip URI is called from; empty when it leads nowhere."""
         return self._hosts.toward(uri_place(uri)[0])
-
-
-class _Account(pj.Account):  # type: ignore[misc]  # pjsua2 carries no types
-    """The one account; all calls are its."""
-
-    def __init__(self, invited: Callable[[pj.Account, pj.OnIncomingCallParam], None]) -> None:
-        super().__init__()
-        self._invited = invited
-
-    def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:  # noqa: N802
-        """An INVITE has passed the door."""
-        try:
-            self._invited(self, prm)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it must not reach C++
-            log_failure("onIncomingCall", error)

@@ -318,3 +318,18 @@ def _received(event: pj.SipEvent) -> str:
     if event.type == pj.PJSIP_EVENT_RX_MSG:  # an ACK, which is no transaction
         return str(body.rxMsg.rdata.wholeMsg)
     return ""
+
+
+class PjAccount(pj.Account):  # type: ignore[misc]  # pjsua2 carries no types
+    """The one account; all calls are its."""
+
+    def __init__(self, invited: Callable[[pj.Account, pj.OnIncomingCallParam], None]) -> None:
+        super().__init__()
+        self._invited = invited
+
+    def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:  # noqa: N802
+        """An INVITE has passed the door."""
+        try:
+            self._invited(self, prm)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it must not reach C++
+            log_failure("onIncomingCall", error)

@@ -72,6 +72,11 @@ class Phones:
             return None
         return tuple(contact.target for contact in self.contacts(user) if contact.is_reachable)
 
+    def owner(self, uri: str) -> str:
+        """Return whose contact is called at a SIP URI; empty: nobody's."""
+        bindings = self.registrar.bindings()
+        return next((each.user for each in bindings if each.target == uri), "")
+
     def targets_at(self, user: str, place: tuple[str, int]) -> tuple[str, ...]:
         """Return the SIP URIs of the contacts that are this user at this host and port.
 

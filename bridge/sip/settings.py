@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,7 +75,8 @@ class SipSettings:
     costs about 21 kB from the start. `library_log_level` is pjsip's: 1 errors, 2 warnings, 3
     information. `nameservers` are asked for names in phones' Contact headers; without any, such a
     lookup blocks the loop.
-    `srtp` None means: required over TLS, where nobody can read the keys, and optional else.
+    `srtp` None means: required over TLS, where nobody can read the keys, and optional else;
+    `srtp_of` holds what differs for a phone, by its user.
     `session_expires_s` is the session timer that calls to phones propose, `min_se_s` the least that
     a phone may ask for (RFC 4028); neither is less than 90.
     """
@@ -87,14 +89,19 @@ class SipSettings:
     nameservers: tuple[str, ...] = ()
     tls: TlsFiles | None = None
     srtp: Srtp | None = None
+    srtp_of: Mapping[str, Srtp] = field(default_factory=dict, repr=False)
     session_expires_s: int = 1800
     min_se_s: int = 90
     trunks: tuple[TrunkSettings, ...] = ()
 
-    def srtp_over(self, transport: str) -> Srtp:
-        """What holds for a call whose SIP came over a transport, like "UDP" or "TLS"."""
-        if self.srtp is not None:
-            return self.srtp
+    def srtp_over(self, transport: str, user: str | None = None) -> Srtp:
+        """What holds for a call whose SIP goes over a transport, like "UDP" or "TLS".
+
+        `user` is the phone's, where it is known which one it is.
+        """
+        srtp = self.srtp_of.get(user or "", self.srtp)
+        if srtp is not None:
+            return srtp
         return Srtp.REQUIRED if transport.upper().startswith("TLS") else Srtp.OPTIONAL
 
 

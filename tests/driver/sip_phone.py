@@ -6,7 +6,7 @@ It keeps no rules: what it sends when is the test's business, also when that is 
 import itertools
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -98,6 +98,7 @@ async def running(
     admission: Admission | None = None,
     max_calls: int = 8,
     srtp: Srtp | None = Srtp.OFF,
+    srtp_of: Mapping[str, Srtp] | None = None,
     is_overloaded: Callable[[], bool] = lambda: False,
     session_s: tuple[int, int] = (1800, 90),
     tls: TlsFiles | None = None,
@@ -109,6 +110,7 @@ async def running(
         networks,
         max_calls=max_calls,
         srtp=srtp,
+        srtp_of=srtp_of or {},
         session_expires_s=session_s[0],
         min_se_s=session_s[1],
         tls=tls,

@@ -116,6 +116,7 @@ async def test_register_over_udp_and_be_found(tmp_path: Path, algorithm: int) ->
         assert contact.target == phone.uri
         assert contact.source == phone.socket.getsockname()
         assert phones.contacts("bob") == ()
+        assert (phones.owner(contact.target), phones.owner("sip:bob@127.0.0.1")) == ("alice", "")
 
 
 async def test_a_stranger_gets_a_challenge_and_no_call(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from bridge.media.srtp import SrtpKeys, Suite
+from bridge.sip.admission import Admitted, SipRequest
 from bridge.sip.leg import SipLeg
 from bridge.sip.sdes import KeyExchange, Srtp
 from bridge.sip.sdp import AudioDescription, LocalMedia, parse_sdp_untrusted
@@ -86,6 +87,22 @@ async def test_optional_over_udp_is_the_default() -> None:
         accepted = await phone.call()
         assert "crypto" not in accepted.body
         assert desk.legs[0].srtp is Srtp.OPTIONAL
+        await phone.hang_up()
+
+
+async def test_a_phone_may_have_a_rule_of_its_own() -> None:
+    def admission(_request: SipRequest) -> Admitted:
+        return Admitted("alice")
+
+    desk, rules = KeyedDesk(), {"alice": Srtp.REQUIRED}
+    async with (
+        running(desk, srtp=Srtp.OFF, srtp_of=rules, admission=admission) as agent,
+        phone_of(agent) as phone,
+    ):
+        assert agent.srtp_toward("sip:1@127.0.0.1", "alice") is Srtp.REQUIRED
+        assert agent.srtp_toward("sip:1@127.0.0.1") is Srtp.OFF
+        await phone.call(SECURE)
+        assert desk.legs[0].srtp is Srtp.REQUIRED
         await phone.hang_up()
 
 

@@ -12,6 +12,7 @@ from bridge.iax2 import Format
 from bridge.media.hold_music import FILE_OCTETS_MAX
 from bridge.parts import hold_source, phone_settings, sip_settings
 from bridge.sip.digest import Algorithm, ha1
+from bridge.sip.sdes import Srtp
 from tests.lab.certificates import self_signed
 from tests.lab.wav import FRAMES, wav
 
@@ -54,6 +55,14 @@ def test_phones_with_passwords_and_with_hashes(load: Load) -> None:
     assert kept[Algorithm.MD5, "alice"] == ha1(Algorithm.MD5, "alice", "r", STRONG)
     assert kept[Algorithm.SHA_256, "bob"] == SHA.lower()
     assert len(kept) == 4
+
+
+def test_a_phone_may_have_its_own_rule_for_srtp(load: Load, complaint: Complaint) -> None:
+    phone = ALICE.replace("}}", "}, srtp: required}")
+    settings = sip_settings(load(f"srtp: off, phones: [{phone}, {STORED}]").configuration)
+    assert settings.srtp_over("UDP", "alice") is Srtp.REQUIRED
+    assert settings.srtp_over("TLS", "bob") is settings.srtp_over("TLS") is Srtp.OFF
+    assert "off or optional" in complaint(f"phones: [{phone.replace('required', 'auto')}]")
 
 
 def test_only_what_every_phone_has_is_offered(load: Load, complaint: Complaint) -> None:
