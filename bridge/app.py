@@ -346,7 +346,7 @@ class Service:
         user = self._phones.owner(uri) if self._phones else ""
         local = offer(host, self._agent.srtp_toward(uri, user))
         from_uri = f"sip:{caller.link.name}@{uri_host(host)}"
-        leg = self._agent.call(uri, caller, local, from_uri, headers, user)
+        leg = self._agent.call(uri, caller, local, from_uri, headers, user=user)
         leg.on_ringing = caller.on_ringing
         return leg
 

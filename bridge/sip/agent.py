@@ -211,6 +211,7 @@ class SipAgent:
         local: LocalMedia,
         from_uri: str = "",
         headers: Headers = (),
+        *,
         user: str = "",
     ) -> SipLeg:
         """Place a call that offers `local`, to a phone's `user`; all else is told to `handler`.

@@ -5,6 +5,7 @@ a timestamp that was unwrapped wrongly.
 """
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +23,7 @@ from bridge.iax2 import (
     Event,
     Format,
     IncomingCall,
+    LocalProtocolError,
     User,
     VoiceReceived,
 )
@@ -188,13 +190,16 @@ class TalkingCalls:
         ]
         if not found:
             self.strays += 1  # the caller of it is no more
-            call.reject(now)
+            with suppress(LocalProtocolError):  # nor may the call be
+                call.reject(now)
             return
         conversation = found[-1]
         conversation.far = Leg(CALLEE, call)
         self._legs[call] = conversation, conversation.far
-        call.accept(Format.ULAW, now)
-        call.answer(now)
+        # Its HANGUP may have waited behind the proof: then both are taken in one go.
+        with suppress(LocalProtocolError):
+            call.accept(Format.ULAW, now)
+            call.answer(now)
 
     def _answered(self, conversation: Conversation) -> None:
         conversation.answered_at = self.simulation.now
