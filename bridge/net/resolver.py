@@ -54,6 +54,6 @@ async def resolve(host: str, port: int, family: int) -> Address | None:
         found = await trio.socket.getaddrinfo(
             host, port, family=family, type=socket.SOCK_DGRAM, flags=flags
         )
-    except OSError:
+    except (OSError, UnicodeError):  # the latter for a label or a scope that is too long
         return None
     return cast("Address", found[0][4])

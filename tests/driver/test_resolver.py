@@ -165,3 +165,7 @@ async def test_a_socket_for_both_families_finds_addresses_of_both(
 ) -> None:
     assert await resolve(HOST, 4569, family) is None
     assert server.flags == flags
+
+
+async def test_a_name_that_cannot_be_one_has_no_address() -> None:
+    assert await resolve("fe80::1%" + 64 * "x", 4569, socket.AF_INET6) is None
