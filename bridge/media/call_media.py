@@ -339,19 +339,19 @@ class CallMedia:
             self.counters.send_failed += 1
 
     def receive_report(self, now: float) -> None:
-        """Read one RTCP packet of the phone."""
+        """Read one RTCP packet of the phone; ours go where it comes from."""
         try:
             datagram, source = self.receive_rtcp(REPORT_OCTETS_MAX)
+            if not self.latch.may_report(source):
+                self.counters.wrong_source += 1
+                return
+            self.reports.receive(datagram, now)
         except OSError:
             self.counters.receive_failed += 1
-            return
-        if not self.latch.accept_rtcp(source):
-            self.counters.wrong_source += 1
-            return
-        try:
-            self.reports.receive(datagram, now)
         except RtcpError:
             self.counters.malformed += 1
+        else:
+            self.latch.rtcp_destination = source
 
     def _speak_digit(self, now: float) -> None:
         packet = self._digits.next_packet()

@@ -106,12 +106,9 @@ class SymmetricLatch:
         self._send_to(source)
         return True
 
-    def accept_rtcp(self, source: Address) -> bool:
-        """Take the source of a report as the place for ours; False when it is not the phone."""
-        if self.source is None or source[0] != self.source[0]:
-            return False
-        self.rtcp_destination = source
-        return True
+    def may_report(self, source: Address) -> bool:
+        """Tell whether a report can be the phone's, from whatever port of it."""
+        return self.source is not None and source[0] == self.source[0]
 
     def _send_to(self, destination: Address | None) -> None:
         if destination is None or self._remote is None or not self._receives:

@@ -96,6 +96,22 @@ def test_reports_both_ways(calls: RelayCalls, suite: Suite) -> None:
     assert opened[1] == 201
 
 
+def test_a_report_that_is_not_authentic_moves_nothing(calls: RelayCalls) -> None:
+    phone = calls.phone()
+    media = calls.call(phone)
+    secured = SrtpPhone(phone, media, Suite.AES_GCM)
+    secured.agree()
+    secured.send(1)
+    calls.relay.rtp_readable(calls.now)
+    before = media.latch.rtcp_destination
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as neighbour:
+        neighbour.bind((phone.host, 0))
+        neighbour.sendto(build_report(phone.ssrc, "name"), (phone.host, media.rtp_port + 1))
+        media.receive_report(calls.now)
+    assert media.latch.rtcp_destination == before
+    assert media.counters.malformed == 1
+
+
 def test_what_is_not_authentic_is_dropped_and_counted(calls: RelayCalls) -> None:
     phone, media, far = calls.connected()
     secured = SrtpPhone(phone, media)
