@@ -16,7 +16,10 @@ from select import EPOLLIN, epoll
 from typing import Final
 
 import trio
-from trio._core._run import wait_all_tasks_blocked  # trio.testing brings pytest along
+from trio._core._run import (  # trio.testing brings pytest along
+    GLOBAL_RUN_CONTEXT,
+    wait_all_tasks_blocked,
+)
 
 from bridge.errors import BridgeError
 from bridge.net.alarm import Alarm
@@ -68,33 +71,40 @@ class Sources:
                     # Also tells that nobody else has a turn left in this pass of trio.
                     await wait_all_tasks_blocked()
                 if busy.cancelled_caught:
-                    self._serve(waiting, 0)
+                    self._serve(waiting, 0, trios)
                     continue
                 while not self._serve_idle(waiting, trios):
                     pass
 
     def _serve_idle(self, waiting: epoll, trios: int) -> bool:
         """Wait once and act on it; True where other tasks have to be let run."""
-        others = trio.lowlevel.current_statistics()
-        if others.tasks_runnable or others.run_sync_soon_queue_size:
+        # trio's statistics tell the same, but take longer to make than all else of a wake.
+        runner = GLOBAL_RUN_CONTEXT.runner
+        if runner.runq:
             return True
-        own_s = min(alarm.deadline for alarm, _ in self.alarms) - trio.current_time()
-        timeout_s = max(min(own_s, others.seconds_to_next_deadline, _WAIT_MAX_S), 0)
-        ready = self._serve(waiting, timeout_s)
-        return others.seconds_to_next_deadline <= 0 or trios in ready
+        others_at = due_at = runner.deadlines.next_deadline()
+        for alarm, _ in self.alarms:
+            if alarm.deadline < due_at:  # noqa: PLR1730 - min() costs a call at each wake
+                due_at = alarm.deadline
+        now = runner.clock.current_time()
+        timeout_s = min(max(due_at - now, 0), _WAIT_MAX_S)
+        return self._serve(waiting, timeout_s, trios) or others_at <= now
 
-    def _serve(self, waiting: epoll, timeout_s: float) -> list[int]:
-        """Act on what comes within a time; returns the descriptors that are ready."""
-        ready = [descriptor for descriptor, _ in waiting.poll(timeout_s, _EVENTS_MAX)]
-        now = trio.current_time()
+    def _serve(self, waiting: epoll, timeout_s: float, trios: int) -> bool:
+        """Act on what comes within a time; True where something has come for trio, too."""
+        ready = waiting.poll(timeout_s, _EVENTS_MAX)
+        now = GLOBAL_RUN_CONTEXT.runner.clock.current_time()
         for alarm, ring in self.alarms:
             if alarm.deadline <= now:
                 alarm.set(None)
                 ring(now)
-        for descriptor in ready:
-            if handle := self.readable.get(descriptor):
-                handle(now)
-        return ready
+        is_trios = False
+        for descriptor, _ in ready:
+            if descriptor == trios:
+                is_trios = True
+            else:
+                self.readable[descriptor](now)
+        return is_trios
 
 
 async def _wait_for(descriptor: int, handle: Callable[[float], object]) -> None:
