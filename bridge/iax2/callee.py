@@ -71,12 +71,29 @@ class User:
         if not all(self.secrets):
             raise LocalProtocolError("an empty secret encrypts nothing")
 
+    @property
+    def method(self) -> AuthMethod:
+        """The one method that it is asked to prove itself by."""
+        return AuthMethod.MD5 if self.public_key is None else AuthMethod.RSA
+
     def may_call_from(self, address: Address) -> bool:
         """Tell whether the address is in one of the networks."""
         if not self.networks:
             return True
         host = host_of(address)
         return any(host in network for network in self.networks)
+
+
+class Treatment(NamedTuple):
+    """What a caller gets that must not tell whether it is known.
+
+    Attributes:
+        method: The one that it is asked for.
+        secrets_tried: The most that any user has: so many are tried for each and for nobody.
+    """
+
+    method: AuthMethod
+    secrets_tried: int
 
 
 class NewIdentity(NamedTuple):
@@ -92,10 +109,7 @@ class NewIdentity(NamedTuple):
 
 
 class CalleeCall(Call):
-    """A call that a peer places. Its NEW carried a valid token; its secret is not yet proven.
-
-    `secrets_tried` is the most that any user has: so many are tried for each and for nobody.
-    """
+    """A call that a peer places. Its NEW carried a valid token; its secret is not yet proven."""
 
     def __init__(
         self,
@@ -103,11 +117,11 @@ class CalleeCall(Call):
         call_number: int,
         address: Address,
         user: User | None,
-        secrets_tried: int,
+        treatment: Treatment,
     ) -> None:
         super().__init__(services, call_number, address)
         self._user = user
-        self._secrets_tried = secrets_tried
+        self._treatment = treatment
         self._rekey_s = user.rekey_s if user else None
         self._authenticated = False
         self._challenge = b""
@@ -129,12 +143,6 @@ class CalleeCall(Call):
         """Whether the peer has proven its secret."""
         return self._authenticated
 
-    @property
-    def _method(self) -> AuthMethod:
-        """The one method that the caller is asked for; of an unknown one, the usual one."""
-        signs = self._user is not None and self._user.public_key is not None
-        return AuthMethod.RSA if signs else AuthMethod.MD5
-
     def challenge(self, frame: FullFrame, elements: InformationElements, now: float) -> None:
         """Take a NEW and ask for the proof; an unknown user is asked in the same way."""
         self._new = elements
@@ -145,7 +153,7 @@ class CalleeCall(Call):
         self._timers.start(Timer.SETUP, now + SETUP_S)
         self._challenge = self._services.issued.issue(self._services.entropy, now)
         question = InformationElements.of(
-            (ElementType.AUTHMETHODS, (self._method, 2)),
+            (ElementType.AUTHMETHODS, (self._treatment.method, 2)),
             (ElementType.CHALLENGE, self._challenge),
             (ElementType.ENCRYPTION, (Encryption.AES128, 2)),
             (ElementType.USERNAME, self._new.get(ElementType.USERNAME) or b""),
@@ -214,7 +222,7 @@ class CalleeCall(Call):
         if self.statistics.dropped_implausible >= PROOFS_MAX:
             return None
         secrets = list(self._user.secrets) if self._user else []
-        while len(secrets) < self._secrets_tried:
+        while len(secrets) < self._treatment.secrets_tried:
             secrets.append(self._services.entropy(_NOBODYS_OCTETS))
         for secret in secrets:
             key = derive_key(self._challenge, secret)

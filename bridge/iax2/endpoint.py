@@ -6,6 +6,7 @@ In: `receive_datagram`, `handle_timeout` and commands on calls, each with `now`.
 A source that has not proven its address by a call token costs no state here.
 """
 
+import hmac
 import os
 from collections import Counter, deque
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from bridge.iax2.admission import Admission
 from bridge.iax2.auth import Address, CallTokens, IssuedChallenges
 from bridge.iax2.call import Call
 from bridge.iax2.call_numbers import CallNumbers
-from bridge.iax2.callee import CalleeCall, NewIdentity, User
+from bridge.iax2.callee import CalleeCall, NewIdentity, Treatment, User
 from bridge.iax2.caller import CallerCall, CallProfile
 from bridge.iax2.cipher import Entropy, Reserve
 from bridge.iax2.constants import (
@@ -46,6 +47,7 @@ DEADLINES_PER_CALL: Final = 4
 _AMPLIFICATION_NUMERATOR: Final = 3
 _AMPLIFICATION_DENOMINATOR: Final = 2
 _CALL_NUMBER_MASK: Final = 0x7FFF
+_NAMES_KEY_OCTETS: Final = 32
 
 
 class Transmit(NamedTuple):
@@ -84,6 +86,7 @@ class Endpoint:
         self.dropped: Counter[str] = Counter()
         self._users = {user.username: user for user in users}
         self._secrets_tried = max((len(user.secrets) for user in self._users.values()), default=0)
+        self._names_key = entropy(_NAMES_KEY_OCTETS)
         self._tokens = CallTokens(entropy)
         self._numbers = CallNumbers(entropy)
         self._calls: dict[int, Call] = {}
@@ -303,7 +306,8 @@ class Endpoint:
     def _challenge(
         self, frame: FullFrame, elements: InformationElements, address: Address, now: float
     ) -> None:
-        user = self._users.get(elements.text(ElementType.USERNAME) or "")
+        name = elements.get(ElementType.USERNAME) or b""
+        user = self._users.get(name.decode(errors="replace"))
         if user is not None and not user.may_call_from(address):
             user = None  # asked for its proof like one that is known, which then never comes
         try:
@@ -311,13 +315,20 @@ class Endpoint:
         except LocalProtocolError:
             self.dropped["too many calls"] += 1
             return
-        call = CalleeCall(self, call_number, address, user, self._secrets_tried)
+        call = CalleeCall(self, call_number, address, user, self._treatment(user, name))
         if self.watch is not None:
             self.watch.received(frame, address, encrypted=False)
         self._calls[call_number] = call
         self._admission.enter(address)
         call.challenge(frame, elements, now)
         self._by_new[call.identity] = call
+
+    def _treatment(self, user: User | None, name: bytes) -> Treatment:
+        """Return what a user gets; for nobody what some user would, and the same for each name."""
+        if user is None:
+            drawn = int.from_bytes(hmac.digest(self._names_key, name, "sha256"), "big")
+            user = tuple(self._users.values())[drawn % len(self._users)]
+        return Treatment(user.method, self._secrets_tried)
 
     def _reply(
         self,

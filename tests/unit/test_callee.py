@@ -105,7 +105,7 @@ class TestChallenge:
     def test_an_unknown_user_and_a_wrong_secret_are_treated_alike(self) -> None:
         stranger, guesser = taker(), taker()
         ring(stranger, "nobody-1")
-        prove(stranger)
+        prove(stranger, b"a guess")
         ring(guesser)
         prove(guesser, b"a guess")
         for peer, reason in (

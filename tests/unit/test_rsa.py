@@ -163,6 +163,13 @@ class TestCaller:
             CallProfile(USERNAME, b"", EXTENSION, (Format.ULAW,), memory, private_key=KEY)
 
 
+def asked_for(username: str, *users: User) -> int | None:
+    """Return the method that a caller of that name is asked for."""
+    peer = taker(*users)
+    send_new(peer, new_elements(ask_token(peer), username=username))
+    return peer.got(IaxSubclass.AUTHREQ)[-1].elements.uint(ElementType.AUTHMETHODS, 2)
+
+
 class TestCallee:
     def ring(self, *users: User) -> Peer:
         peer = taker(*(users or [User(USERNAME, (SECRET,), public_key=KEY.public_key())]))
@@ -181,6 +188,17 @@ class TestCallee:
         assert asked.elements.uint(ElementType.AUTHMETHODS, 2) == AuthMethod.RSA
         self.sign(peer, KEY)
         assert callee_of(peer).state is State.AUTHENTICATED
+
+    def test_who_is_unknown_is_asked_as_some_user_is_and_each_name_ever_alike(self) -> None:
+        signs, another = (
+            User(USERNAME, (SECRET,), public_key=KEY.public_key()),
+            User("b", (SECRET,)),
+        )
+        names = [f"nobody-{number}" for number in range(20)]
+        assert {asked_for(name, signs) for name in names} == {AuthMethod.RSA}
+        asked = [asked_for(name, signs, another) for name in names]
+        assert set(asked) == {AuthMethod.RSA, AuthMethod.MD5}
+        assert [asked_for(name, signs, another) for name in names] == asked
 
     def test_the_signature_of_another_key_is_no_proof(self) -> None:
         peer = self.ring()

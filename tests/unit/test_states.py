@@ -18,8 +18,9 @@ from bridge.iax2 import (
     User,
 )
 from bridge.iax2.call import Call
+from bridge.iax2.callee import Treatment
 from bridge.iax2.caller import CallerCall
-from bridge.iax2.constants import ElementType, Encryption, FrameType, IaxSubclass
+from bridge.iax2.constants import AuthMethod, ElementType, Encryption, FrameType, IaxSubclass
 from bridge.iax2.elements import ElementValue, InformationElements
 from bridge.iax2.frames import FullFrame
 from bridge.iax2.states import HANDSHAKE, TRANSITIONS, Input, State
@@ -114,7 +115,8 @@ def _initial(role: str) -> tuple[Peer, Call]:
     peer = Peer(endpoint, other_call_number=5)
     if role == "caller":
         return peer, CallerCall(endpoint, 5, PEER, call_profile())
-    return peer, CalleeCall(endpoint, 5, PEER, User(USERNAME, (SECRET,)), 1)
+    treatment = Treatment(AuthMethod.MD5, secrets_tried=1)
+    return peer, CalleeCall(endpoint, 5, PEER, User(USERNAME, (SECRET,)), treatment)
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(State, Input)))
