@@ -127,6 +127,14 @@ class Opener:
         body = self.decrypt(datagram[MINI_CLEAR_OCTETS:])
         return None if body is None else datagram[:MINI_CLEAR_OCTETS] + body
 
+    def open_padding(self, datagram: bytes) -> bytes:
+        """Return padding and body of a full frame whose padding may tell a wrong length."""
+        encrypted = datagram[FULL_CLEAR_OCTETS:]
+        if len(encrypted) < _ENCRYPTED_MIN_OCTETS or len(encrypted) % BLOCK_OCTETS:
+            return b""
+        self._chain_octet = encrypted[-1]
+        return self._update(encrypted)
+
     def decrypt(self, encrypted: bytes) -> bytes | None:
         """Return the body behind the padding, or None for a size that cannot be."""
         if len(encrypted) < _ENCRYPTED_MIN_OCTETS or len(encrypted) % BLOCK_OCTETS:

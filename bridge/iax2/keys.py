@@ -5,17 +5,21 @@ and uses the new one at once; frames under the old one may still arrive late or 
 Plausibility decides.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from bridge.iax2.cipher import Opener
+from bridge.iax2.cipher import FULL_CLEAR_OCTETS, Opener
 from bridge.iax2.errors import FrameError
 from bridge.iax2.frames import FullFrame, parse_frame_untrusted
+from bridge.iax2.plausibility import is_known
 
 KEYS_ANNOUNCED_MAX: Final = 2
 """How many keys a peer may announce without proving one; the oldest gives way."""
+
+_RETRANSMISSION: Final = 0x80
+_LONG_PADDINGS: Final = range(31, 21, -1)
 
 
 class KeyOrigin(Enum):
@@ -68,12 +72,14 @@ class ReceiveKeys:
         self, datagram: bytes, judge: Callable[[FullFrame], bool], now: float
     ) -> FullFrame | None:
         """Return the full frame under the first key that makes it plausible, or None."""
-        for opener in (self.current, *self._announced, *self._previous):
-            frame = open_full_untrusted(opener, datagram)
-            if frame is not None and judge(frame):
-                if opener in self._announced:
-                    self._prove(opener, now)
-                return frame
+        openers = (self.current, *self._announced, *self._previous)
+        for read in (_as_it_is, _written_over):
+            for opener in openers:
+                for frame in read(opener, datagram):
+                    if judge(frame):
+                        if opener in self._announced:
+                            self._prove(opener, now)
+                        return frame
         return None
 
     def _prove(self, opener: Opener, now: float) -> None:
@@ -88,8 +94,34 @@ class ReceiveKeys:
 def open_full_untrusted(opener: Opener, datagram: bytes) -> FullFrame | None:
     """Decrypt and parse a full frame; None where either fails."""
     clear = opener.open_full(datagram)
-    if clear is None:
-        return None
+    return None if clear is None else _parse(clear)
+
+
+def _as_it_is(opener: Opener, datagram: bytes) -> Iterator[FullFrame]:
+    frame = open_full_untrusted(opener, datagram)
+    if frame is not None:
+        yield frame
+
+
+def _written_over(opener: Opener, datagram: bytes) -> Iterator[FullFrame]:
+    """Give what a retransmission can be whose iseqno was written over its encrypted octets.
+
+    An Asterisk that calls with RSA forgets that what waits for its acknowledgement is encrypted.
+    That spoils the first block, whose last octet tells how long the padding is, and the 22nd octet
+    of all. Frames without data, voice, RTKEY and PONG have longer padding: nothing is lost.
+
+    Source: Asterisk chan_iax2, update_packet(), as seen of 16.28 and 22.10.
+    """
+    if not datagram[2] & _RETRANSMISSION:
+        return
+    plain = opener.open_padding(datagram)
+    for padding_octets in _LONG_PADDINGS:
+        frame = _parse(datagram[:FULL_CLEAR_OCTETS] + plain[padding_octets:])
+        if frame is not None and is_known(frame):
+            yield frame
+
+
+def _parse(clear: bytes) -> FullFrame | None:
     try:
         frame = parse_frame_untrusted(clear)
     except FrameError:

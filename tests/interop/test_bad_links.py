@@ -13,11 +13,12 @@ import trio
 
 from tests.lab.addresses import free_iax_address
 from tests.lab.asterisk import AsteriskPeer
-from tests.lab.asterisk_config import HERE, far_end
+from tests.lab.asterisk_config import HERE, far_end, rsa_far_end
 from tests.lab.asterisk_fetch import AsteriskTree
 from tests.lab.hops import trace_hops
 from tests.lab.proxy import Impairment
 from tests.lab.results import record, sized
+from tests.lab.rsa_keys import PRIVATE_PEM, PUBLIC_PEM, signing
 from tests.lab.scene import no_channel_left, open_scene, received_calls
 from tests.lab.tone import FRAME_SAMPLES, tone, tone_share
 
@@ -45,17 +46,25 @@ def onward() -> Sequence[str]:
 
 
 @contextmanager
-def a_far_end(tree: AsteriskTree, secret: str, *steps: str) -> Iterator[AsteriskPeer]:
-    with AsteriskPeer(tree, far_end(free_iax_address(), secret, steps or ("Echo()",))) as peer:
+def a_far_end(tree: AsteriskTree, secret: str) -> Iterator[AsteriskPeer]:
+    with AsteriskPeer(tree, far_end(free_iax_address(), secret)) as peer:
         yield peer
 
 
 @pytest.mark.parametrize("version", sized(["22"], ["22", "16"]))
+@pytest.mark.parametrize("auth", sized(["MD5"], ["MD5", "RSA"]))
 async def test_digits_and_audio_both_ways(
-    trees: dict[str, AsteriskTree], link_secret: str, tmp_path: Path, version: str
+    trees: dict[str, AsteriskTree], link_secret: str, tmp_path: Path, version: str, auth: str
 ) -> None:
-    with a_far_end(trees[version], link_secret, *onward()) as peer:
-        async with open_scene(peer, link_secret, tmp_path, impairment=BAD_LINK) as scene:
+    own: dict[str, object] = {}
+    settings = far_end(free_iax_address(), link_secret, onward())
+    if auth == "RSA":
+        own = signing(tmp_path, PRIVATE_PEM)
+        settings = rsa_far_end(settings.address, link_secret, PUBLIC_PEM, onward())
+    with AsteriskPeer(trees[version], settings) as peer:
+        async with open_scene(
+            peer, link_secret, tmp_path, overrides=own, impairment=BAD_LINK
+        ) as scene:
             call = await scene.dial(NUMBER)
             call.audio.source = tone(TONE_HZ)
             await call.answered(ANSWER_S)
@@ -77,6 +86,7 @@ async def test_digits_and_audio_both_ways(
         "calls over a bad link",
         {
             "asterisk": peer.tree.version,
+            "auth": auth,
             "digits both ways": "all",
             "tone heard": (round(there, 3), round(back, 3)),
             "machine was late": was_late,

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 import trio
 
-from bridge.iax2 import EndReason
+from bridge.iax2 import EndReason, KeyOrigin
 from tests.lab.addresses import free_iax_address
 from tests.lab.asterisk import AsteriskPeer
 from tests.lab.asterisk_config import HERE, IAX_PORT, PeerSettings
@@ -14,6 +14,7 @@ from tests.lab.asterisk_fetch import AsteriskTree
 from tests.lab.engine_far_end import USERNAME, EngineFarEnd, FarCall, open_far_end
 from tests.lab.proxy import Impairment, LinkProxy, open_proxy
 from tests.lab.results import record, sized
+from tests.lab.rsa_keys import KEY, PRIVATE_PEM
 from tests.lab.tone import tone, tone_share
 
 BAD_LINK = Impairment(loss=0.05, reordering=0.05, seed=20261126)
@@ -23,8 +24,12 @@ FRAME_S = 0.02
 VERSIONS = sized(["22"], ["22", "16"])
 
 
-def caller(peer: str, secret: str, talk_s: int) -> PeerSettings:
-    """An Asterisk that calls, sends and reads digits, listens, and then plays a tone."""
+def caller(peer: str, secret: str, talk_s: int, private_key: bytes | None = None) -> PeerSettings:
+    """An Asterisk that calls, sends and reads digits, listens, and then plays a tone.
+
+    With a key it signs and, as Asterisks that sign do, changes the key of the call within it.
+    """
+    auth = "auth=md5" if private_key is None else f"auth=rsa\noutkey={USERNAME}"
     iax = f"""[general]
 bindport={IAX_PORT}
 bindaddr={free_iax_address()}
@@ -38,7 +43,7 @@ host={peer}
 port={IAX_PORT}
 username={USERNAME}
 secret={secret}
-auth=md5
+{auth}
 encryption=aes128
 transfer=no
 qualify=no
@@ -53,7 +58,8 @@ qualify=no
     )
     plan = "[talk]\nexten => s,1,NoOp()\n" + "".join(f" same => n,{step}\n" for step in steps)
     address = iax.partition("bindaddr=")[2].partition("\n")[0]
-    return PeerSettings(address, {"iax.conf": iax, "extensions.conf": plan})
+    keys = {} if private_key is None else {f"{USERNAME}.key": private_key}
+    return PeerSettings(address, {"iax.conf": iax, "extensions.conf": plan}, keys=keys)
 
 
 @contextmanager
@@ -70,11 +76,19 @@ async def proxy_to(far_end: EngineFarEnd, link: LinkProxy) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_digits_and_audio_both_ways(trees: dict[str, AsteriskTree], version: str) -> None:
-    talk_s = sized(3, 30)
-    async with open_far_end() as far_end, open_proxy("127.0.0.1", BAD_LINK) as link:
+@pytest.mark.parametrize("auth", sized(["MD5"], ["MD5", "RSA"]))
+async def test_digits_and_audio_both_ways(
+    trees: dict[str, AsteriskTree], version: str, auth: str
+) -> None:
+    talk_s, signs = sized(3, 30), auth == "RSA"
+    async with (
+        open_far_end(public_key=KEY.public_key() if signs else None) as far_end,
+        open_proxy("127.0.0.1", BAD_LINK) as link,
+    ):
         await proxy_to(far_end, link)
-        with calling(trees[version], caller(link.address[0], far_end.secret, talk_s)) as peer:
+        key = PRIVATE_PEM if signs else None
+        settings = caller(link.address[0], far_end.secret, talk_s, key)
+        with calling(trees[version], settings) as peer:
             call = await far_end.call(1, 15)
             with trio.fail_after(15):
                 while len(call.digits) < len(DIGITS_HERE):  # noqa: ASYNC110 - tests need no events
@@ -88,10 +102,13 @@ async def test_digits_and_audio_both_ways(trees: dict[str, AsteriskTree], versio
             assert (peer.folder / "keys.log").read_text().strip() == DIGITS_THERE
             there = _share([(peer.folder / "heard.ulaw").read_bytes()])
     assert call.digits == DIGITS_HERE
+    assert call.keys is not None
+    assert call.keys.receiving.origin is (KeyOrigin.PEER if signs else KeyOrigin.HANDSHAKE)
     assert call.reason is EndReason.HANGUP
     here = _share([heard.payload for heard in call.voice[-round(talk_s / FRAME_S * 0.8) :]])
-    figures = {"asterisk": peer.tree.version, "tone heard there": there, "tone heard here": here}
-    record("calls from Asterisk over a bad link", {**figures, "digits both ways": "all"})
+    figures = {"asterisk": peer.tree.version, "auth": auth, "digits both ways": "all"}
+    tones = {"tone heard there": there, "tone heard here": here}
+    record("calls from Asterisk over a bad link", {**figures, **tones})
     assert min(there, here) > 0.9
 
 

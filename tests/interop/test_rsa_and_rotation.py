@@ -8,13 +8,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 
 from bridge.iax2 import KeyOrigin
 from tests.lab.addresses import free_iax_address
@@ -27,6 +20,7 @@ from tests.lab.engine_far_end import open_far_end
 from tests.lab.phone import SipPhone, open_phone
 from tests.lab.proxy import Impairment, LinkProxy, open_proxy
 from tests.lab.results import record, sized
+from tests.lab.rsa_keys import KEY, OTHER_PEM, PRIVATE_PEM, PUBLIC_PEM, signing
 from tests.lab.scene import assert_nothing_left, no_channel_left, open_scene, received_calls
 from tests.lab.tone import tone_share
 from tests.lab.two_sites import NUMBER as PHONE_NUMBER
@@ -39,25 +33,12 @@ ANSWER_S = 10.0
 REKEY_S = 10
 AUTHREP_RSA_OCTETS = 212
 RTKEY_OCTETS = 52
-KEY = rsa.generate_private_key(65537, 1024)
-PRIVATE_PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-PUBLIC_PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-OTHER_PEM = rsa.generate_private_key(65537, 1024).private_bytes(
-    Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
-)
 
 
 @pytest.fixture(params=["22", "16"])
 def tree(request: pytest.FixtureRequest, trees: dict[str, AsteriskTree]) -> AsteriskTree:
     version: str = request.param
     return trees[version]
-
-
-def signing(folder: Path, pem: bytes) -> dict[str, object]:
-    """Put the bridge's key into its folder, and return what its configuration says of it."""
-    (folder / "branch-7.key").write_bytes(pem)
-    (folder / "branch-7.key").chmod(0o600)
-    return {"links": {"auth": "rsa", "private_key": {"file": "branch-7.key"}}}
 
 
 async def test_a_call_that_is_signed(tree: AsteriskTree, link_secret: str, tmp_path: Path) -> None:
@@ -203,10 +184,12 @@ async def open_signed_link(
     assert_absent(link.datagrams, [PHONE_NUMBER])
 
 
+@pytest.mark.parametrize("version", sized(["22"], ["22", "16"]))
 async def test_asterisk_signs_and_a_phone_of_the_bridge_rings(
-    tree: AsteriskTree, link_secret: str, tmp_path: Path
+    trees: dict[str, AsteriskTree], link_secret: str, tmp_path: Path, version: str
 ) -> None:
     """Asterisk as an RSA caller rotates its key, so that is followed in the whole bridge, too."""
+    tree = trees[version]
     async with open_signed_link(tree, link_secret, tmp_path, PRIVATE_PEM) as site:
         call = await next_call(site.phone)
         assert call.called_user == PHONE_NUMBER

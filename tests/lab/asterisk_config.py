@@ -106,9 +106,11 @@ def unencrypted_far_end(address: str, secret: str) -> PeerSettings:
     return PeerSettings(address, {**shipped.files, "iax.conf": iax})
 
 
-def rsa_far_end(address: str, secret: str, public_key: bytes) -> PeerSettings:
+def rsa_far_end(
+    address: str, secret: str, public_key: bytes, onward: Sequence[str] = ECHO
+) -> PeerSettings:
     """A far end whose user has to sign with the key whose public half is given, in PEM."""
-    shipped = far_end(address, secret)
+    shipped = far_end(address, secret, onward)
     iax = shipped.files["iax.conf"].replace("auth=md5\n", f"auth=rsa\ninkeys={USERNAME}\n")
     files = {**shipped.files, "iax.conf": iax}
     return PeerSettings(address, files, keys={f"{USERNAME}.pub": public_key})

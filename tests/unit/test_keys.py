@@ -116,3 +116,37 @@ def test_what_is_no_full_frame(datagram: bytes) -> None:
 def test_a_full_frame_is_read() -> None:
     voice = replace(FRAME, frame_type=FrameType.VOICE, subclass=4, data=bytes(160))
     assert open_full_untrusted(Opener(OLD), sealed(OLD, voice.encode())) == voice
+
+
+class TestRetransmissionWrittenOver:
+    """As an Asterisk that calls with RSA sends it: iseqno stands in the encrypted octets."""
+
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            replace(FRAME, retransmission=True),
+            FullFrame(77, 5, 400, 3, 2, FrameType.VOICE, 4, bytes(range(160)), retransmission=True),
+            FullFrame(77, 5, 400, 3, 2, FrameType.IAX, 39, bytes(18), retransmission=True),
+        ],
+    )
+    @pytest.mark.parametrize("iseqno", [0, 2, 77, 255])
+    def test_it_is_read_all_the_same(self, frame: FullFrame, iseqno: int) -> None:
+        keys = ReceiveKeys(Opener(OLD), 1.0)
+        keys.announce(NEW)
+        for key in (OLD, NEW):
+            octets = bytearray(sealed(key, frame.encode()))
+            octets[9] = iseqno
+            assert keys.open(bytes(octets), frame.__eq__, 2.0) == frame
+        assert keys.use.origin is KeyOrigin.PEER
+
+    def test_nothing_else_is_read_so(self) -> None:
+        keys = ReceiveKeys(Opener(OLD), 1.0)
+        first = bytearray(sealed(OLD))
+        first[9] ^= 1
+        assert keys.open(bytes(first), judge, 2.0) is None
+        again = replace(FRAME, retransmission=True)
+        foreign = bytearray(sealed(FOREIGN, again.encode()))
+        foreign[9] ^= 1
+        assert keys.open(bytes(foreign), again.__eq__, 2.0) is None
+        assert keys.open(bytes(first[:2]) + b"\x80\x05" + bytes(21), again.__eq__, 2.0) is None
+        assert keys.open(sealed(OLD), judge, 2.0) == FRAME
