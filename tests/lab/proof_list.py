@@ -136,9 +136,9 @@ ISSUE_B = (
         command=("tests.bench.frame_cost",),
     ),
     Proof(
-        "Calls to Asterisk 22 and 16, with MD5 and with RSA, over a link that loses 5 % each way and"
-        " reorders: all digits arrive both ways, each end hears the other's tone, and each frame of audio that does not"
-        " come back is accounted for",
+        "Calls to Asterisk 22 and 16, with MD5 and with RSA, over a link that loses 5 % each way"
+        " and reorders: all digits arrive both ways, each end hears the other's tone, and each frame"
+        " of audio that does not come back is accounted for",
         (f"{_BAD_LINKS}test_digits_and_audio_both_ways",),
     ),
     Proof(
