@@ -137,8 +137,8 @@ ISSUE_B = (
     ),
     Proof(
         "Calls to Asterisk 22 and 16, with MD5 and with RSA, over a link that loses 5 % each way"
-        " and reorders: all digits arrive both ways, each end hears the other's tone, and each frame"
-        " of audio that does not come back is accounted for",
+        " and reorders: all digits arrive both ways, each end hears the other's tone, and each"
+        " frame of audio that does not come back is accounted for",
         (f"{_BAD_LINKS}test_digits_and_audio_both_ways",),
     ),
     Proof(
