@@ -19,6 +19,7 @@ class CallLeg:
 
     Attributes:
         id: Identifies the call in logs; says nothing about who calls whom.
+        address: The peer's.
         state: Where the leg stands.
         voice: The fast path for audio, from ACCEPT on.
         far_reception: What the peer told last of how our voice arrives there.
@@ -27,6 +28,7 @@ class CallLeg:
 
     def __init__(self, services: CallServices, call_number: int, address: Address) -> None:
         self.id = next(_call_ids)
+        self.address = address
         self.state = State.INITIAL
         self.voice: VoicePath | None = None
         self.far_reception: ReceptionReport | None = None
@@ -50,11 +52,6 @@ class CallLeg:
     def peer_call_number(self) -> int:
         """The peer's call number, 0 while unknown."""
         return self._channel.peer_call_number
-
-    @property
-    def address(self) -> Address:
-        """The peer's address."""
-        return self._channel.address
 
     @property
     def is_encrypted(self) -> bool:

@@ -6,6 +6,7 @@ plain packets between: it reads and writes the same objects, and hands back all 
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from select import epoll
 from typing import Any, Final, Protocol
 
@@ -100,7 +101,7 @@ class Compiled:
     def __init__(self, module: Any) -> None:  # noqa: ANN401 - a C extension has no types
         self._module = module
         self.configure(CLASSES)
-        self._read_phones = module.read_phones
+        self.read_phones = module.read_phones
         self.seal_slot = module.seal_slot
 
     def configure(self, classes: Mapping[str, type]) -> None:
@@ -111,19 +112,11 @@ class Compiled:
         """
         self._module.configure(**classes)
 
-    def read_phones(
-        self, sockets: epoll, calls: Mapping[int, CallMedia], now: float
-    ) -> list[Packet] | None:
-        """See FastPath."""
-        rest: list[Packet] | None = self._read_phones(sockets.fileno(), calls, now)
-        return rest
-
     def link_reader(
         self, descriptor: int, routes: Mapping[Address, Mapping[bytes, CallMedia]]
     ) -> LinkReader:
         """See FastPath."""
-        read = self._module.Link(descriptor).read
-        return lambda now, limit: read(routes, now, limit)
+        return partial(self._module.Link(descriptor).read, routes)
 
 
 def fast_path() -> FastPath:

@@ -142,7 +142,8 @@ class Relay:
                 # A missed slot takes the packet that its calls would have taken in time.
                 self._drain(phase.epoll, ROUNDS_MAX if slot == slots[-1] else 1, now)
                 self._send_slot(phase, slot)
-                self._speak(phase, slot, now)
+                if phase.speakers:
+                    self._speak(phase, slot, now)
         self._send_reports(now)
 
     def fileno(self) -> int:

@@ -138,19 +138,21 @@ static int read_phone(PyObject *media, int descriptor, double now, PyObject *now
 }
 
 const char read_phones_doc[] =
-"read_phones(epoll_descriptor, calls, now) -> list or None\n\n"
+"read_phones(epoll, calls, now) -> list or None\n\n"
 "Read one packet of each socket that has one; None where none has. What is not plain comes back\n"
 "as (descriptor, (packet, source)); (descriptor, None) has not been read at all.";
 
 PyObject *read_phones(PyObject *self, PyObject *arguments)
 {
     static struct epoll_event ready[EVENTS_MAX];
-    int sockets;
-    PyObject *calls, *now_object;
-    if (!PyArg_ParseTuple(arguments, "iO!O!", &sockets, &PyDict_Type, &calls, &PyFloat_Type,
+    PyObject *sockets, *calls, *now_object;
+    if (!PyArg_ParseTuple(arguments, "OO!O!", &sockets, &PyDict_Type, &calls, &PyFloat_Type,
                           &now_object))
         return NULL;
-    int count = epoll_wait(sockets, ready, EVENTS_MAX, 0);
+    int descriptor = PyObject_AsFileDescriptor(sockets);
+    if (descriptor < 0)
+        return NULL;
+    int count = epoll_wait(descriptor, ready, EVENTS_MAX, 0);
     if (count < 0 && errno != EINTR)
         return PyErr_SetFromErrno(PyExc_OSError);
     if (count <= 0)
