@@ -152,10 +152,13 @@ def _below(place: KeyPath) -> str:
 def _section(path: KeyPath) -> type[BaseModel]:
     """The model whose keys stand at this place."""
     model: type[BaseModel] = Configuration
-    for part in path:
-        # Names of links and numbers of list items lead to no other model than their parent did.
-        if isinstance(part, str) and (field := keys_of(model).get(part)):
-            model = _model_in(field.annotation) or model
+    parts = iter(path)
+    for part in parts:
+        field = keys_of(model).get(str(part))
+        if field and (inner := _model_in(field.annotation)):
+            model = inner
+            if holds_many(field.annotation):
+                next(parts, None)  # the name of a link, which may be a key's, or an item's number
     return model
 
 

@@ -233,9 +233,7 @@ def _state_folder(value: object, info: ValidationInfo) -> Path:
     if isinstance(value, Path):
         # The default, but a service manager that made a folder for us knows better.
         return context.folder / context.environment.get("STATE_DIRECTORY", value)
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise expected("a folder")
-    return context.folder / Path(value).expanduser()
+    return values.path_in(context.folder, value, "a folder")
 
 
 StateFolder = Annotated[Path, PlainValidator(_state_folder)]

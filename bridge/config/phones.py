@@ -95,8 +95,11 @@ class Registration(Section):
     min_expires_s: Annotated[int, values.whole_number(10, 86_400)] = Field(
         60, description="phones that want to renew more often are told to wait so long"
     )
+    # Behind `min_expires_s`, which bounds it.
     max_expires_s: Annotated[int, values.whole_number(10, 604_800)] = Field(
-        3600, description="a contact is forgotten after so long unless its phone renews it"
+        3600,
+        validate_default=True,
+        description="a contact is forgotten after so long unless its phone renews it",
     )
     contacts: Annotated[int, values.whole_number(1, 32)] = Field(
         5, description="contacts of one phone; with one more, the one renewed longest ago goes"
@@ -114,9 +117,7 @@ class Registration(Section):
 
 
 def _readable_file(value: object, info: ValidationInfo) -> Path:
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise expected("a file")
-    path = load_context(info).folder / Path(value).expanduser()
+    path = values.path_in(load_context(info).folder, value, "a file")
     try:
         path.open("rb").close()
     except OSError as error:
@@ -133,9 +134,11 @@ def _hold_music(value: object, info: ValidationInfo) -> HoldMusic:
     if isinstance(value, Mapping) and value.keys() == {"file"}:
         path = _readable_file(value["file"], info)
         try:
-            if path.stat().st_size > FILE_OCTETS_MAX:
+            with path.open("rb") as stream:  # which may have no end
+                octets = stream.read(FILE_OCTETS_MAX + 1)
+            if len(octets) > FILE_OCTETS_MAX:
                 raise expected("a file of 16 MiB at most")
-            return recorded(path.read_bytes())
+            return recorded(octets)
         except (OSError, HoldMusicError) as error:
             raise refusal(f"the file cannot be played: {error}") from None
     raise expected("comfort, or {file: PATH} of a WAV file in G.711")

@@ -8,7 +8,7 @@ from typing import TypeVar
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from bridge.config.secret import SecretError, read_secret_file
-from bridge.config.values import expected, refusal
+from bridge.config.values import expected, path_in, refusal
 from bridge.iax2.rsa import RsaKeyError, read_private_key, read_public_key
 
 _Key = TypeVar("_Key")
@@ -85,7 +85,7 @@ def _key_of(value: object, folder: Path, read: Callable[[Path, str], _Key]) -> _
             return None
         case {"file": str(name), **others} if name and not others:
             try:
-                return read(folder / Path(name).expanduser(), name)
+                return read(path_in(folder, name, "a file", "file"), name)
             except SecretError as error:
                 raise refusal(str(error), error.key) from None
         case _:

@@ -15,7 +15,7 @@ from bridge.config.secret import (
     secret_from_environment,
     secret_from_file,
 )
-from bridge.config.values import refusal
+from bridge.config.values import path_in, refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def _secret(value: object, info: ValidationInfo) -> Secret:
 def _read_secret(value: object, context: LoadContext) -> Secret:
     match value:
         case {"file": str(name), **others} if name and not others:
-            return secret_from_file(context.folder / Path(name).expanduser(), name)
+            return secret_from_file(path_in(context.folder, name, "a file", "file"), name)
         case {"env": str(name), **others} if name and not others:
             return secret_from_environment(name, context.environment)
         case str() if context.allow_inline_secrets:

@@ -6,6 +6,7 @@ Each check says what it expects and never what it found: that might be a misplac
 import ipaddress
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, PlainValidator
@@ -51,6 +52,20 @@ def refusal(message: str, *below: str | int) -> PydanticCustomError:
 def expected(what: str) -> PydanticCustomError:
     """The usual error: 'expected …'."""
     return refusal(f"expected {what}")
+
+
+def path_in(folder: Path, value: object, what: str, *below: str) -> Path:
+    """Where a path of the file leads: `~` is a home folder, a relative one starts at `folder`.
+
+    Raises:
+        PydanticCustomError: it is none, or nobody has that home folder; at `below`, as refusal().
+    """
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise refusal(f"expected {what}", *below)
+    try:
+        return folder / Path(value).expanduser()
+    except RuntimeError:
+        raise refusal(f"expected {what}; '~' leads to no home folder here", *below) from None
 
 
 @dataclass(frozen=True, slots=True)

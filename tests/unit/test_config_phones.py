@@ -82,6 +82,7 @@ def test_only_what_every_phone_has_is_offered(load: Load, complaint: Complaint) 
         ("{user: a, ha1_md5: {env: SHA}}", "sip.phones[0].ha1_md5: expected 32 hexadecimal"),
         ("{user: a, ha1_sha256: {env: MD5}}", "sip.phones[0].ha1_sha256: expected 64 hexadecimal"),
         ("{user: 'a b', password: {env: ALICE}}", "sip.phones[0].user: expected a user name"),
+        ("{user: a, password: {file: ~nobody-at-all/x}}", "sip.phones[0].password.file: expected"),
         ("{user: a, password: secret}", "sip.phones[0].password: a secret written into"),
         (f"{ALICE}, {ALICE}", "sip.phones: expected phones with different users"),
     ],
@@ -95,8 +96,9 @@ def test_what_is_wrong_with_a_phone(complaint: Complaint, phone: str, text: str)
 def test_bounds_of_registrations(load: Load, complaint: Complaint) -> None:
     bounds = load("registration: {min_expires_s: 30, contacts: 2}").configuration.sip.registration
     assert (bounds.min_expires_s, bounds.max_expires_s, bounds.contacts) == (30, 3600, 2)
-    text = complaint("registration: {min_expires_s: 600, max_expires_s: 500}")
-    assert text == "sip.registration.max_expires_s: expected at least min_expires_s"
+    for wrong in ("min_expires_s: 600, max_expires_s: 500", "min_expires_s: 3601"):
+        text = complaint(f"registration: {{{wrong}}}")
+        assert text == "sip.registration.max_expires_s: expected at least min_expires_s"
 
 
 def test_doubts(load: Load) -> None:
@@ -133,6 +135,7 @@ def test_hold_music(load: Load, complaint: Complaint, tmp_path: Path) -> None:
     (tmp_path / "other.wav").write_bytes(b"OggS")
     for wrong, text in (
         ("{file: long.wav}", "expected a file of 16 MiB at most"),
+        ("{file: /dev/zero}", "expected a file of 16 MiB at most"),
         ("{file: other.wav}", "the file cannot be played: expected a WAV file"),
         ("{file: absent.wav}", "the file cannot be read: No such file or directory"),
         ("{file: .}", "the file cannot be read: Is a directory"),
