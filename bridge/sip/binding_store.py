@@ -19,6 +19,7 @@ import trio
 from bridge.errors import BridgeError
 from bridge.sip.contacts import Flow
 from bridge.sip.registrar import Binding, Key, Registrar
+from bridge.state_folder import prepare_state_folder
 
 FILE_NAME: Final = "registrations.sqlite"
 COMMIT_EACH_S: Final = 0.25
@@ -37,20 +38,21 @@ Changes = Mapping[Key, Binding | None]
 
 
 class StoreError(BridgeError):
-    """The folder for the state cannot be used; the text names it."""
+    """The file cannot be used; the text names it."""
 
 
 class BindingStore:
     """The file in `folder`, which is made if need be. All methods block: call them in a thread.
 
     Raises:
-        StoreError: the folder or the file cannot be made.
+        StateFolderError: the folder cannot be made, or is not ours alone to write to.
+        StoreError: the file cannot be made.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            prepare_state_folder(folder)
             self._path.touch(mode=0o600)
             try:
                 self._prepare()

@@ -8,6 +8,7 @@ import trio
 from bridge.sip.binding_store import FILE_NAME, BindingStore, StoreError, keep_stored
 from bridge.sip.contacts import Flow
 from bridge.sip.registrar import Binding, Registrar, RegistrarSettings
+from bridge.state_folder import StateFolderError
 
 
 def binding(user: str, expires_at: float, key: str = "sip:a@192.0.2.7") -> Binding:
@@ -57,8 +58,21 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="state_dir"):
+    with pytest.raises(StateFolderError, match="state_dir"):
         BindingStore(tmp_path / "file" / "state")
+
+
+def test_a_folder_that_others_can_write_to(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(StateFolderError, match="chmod 700"):
+        BindingStore(tmp_path)
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).mkdir()
+    (tmp_path / "registrations.damaged" / "full").mkdir(parents=True)
+    with pytest.raises(StoreError, match="state_dir"):
+        BindingStore(tmp_path)
 
 
 async def test_changes_are_written_off_the_loops_thread_and_once_more_at_the_end(
