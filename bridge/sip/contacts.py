@@ -58,20 +58,28 @@ def parse_contact(text: str) -> ContactField | None:
     else:
         uri, closed, tail = *before.partition(";")[::2], ""
         uri, tail, closed = uri.strip(), closed, ">"
-    if not closed or len(uri) > URI_CHARACTERS_MAX or not _is_reachable(uri):
-        return None
     found = parameters(tail)
+    instance = found.get("+sip.instance", "")
+    if not closed or len(uri) > URI_CHARACTERS_MAX or not is_plain(uri + instance):
+        return None
+    if not _is_reachable(uri):
+        return None
     return ContactField(
         uri,
         seconds(found.get("expires", "")),
         _q(found.get("q", "")),
-        found.get("+sip.instance", ""),
+        instance,
     )
 
 
 def _is_reachable(uri: str) -> bool:
     found = _URI.fullmatch(uri)
     return found is not None and int(found["port"] or SIP_PORT) <= _PORT_MAX
+
+
+def is_plain(text: str) -> bool:
+    """Whether this can be kept and sent again: a message may hold octets that are no text."""
+    return text.isascii() and text.isprintable()
 
 
 def seconds(text: str) -> int | None:

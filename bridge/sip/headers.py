@@ -27,10 +27,11 @@ _COMPACT: Mapping[str, str] = MappingProxyType(
 )
 _LINE_END = re.compile(r"\r?\n")
 _TCHAR = r"[\w.!%*+`'~-]"  # RFC 3261 section 25.1
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
-# Each takes time linear in its text, whatever that is: strangers choose it.
+_QUOTED = r'"(?:[^"\\]|\\.)*+"'
+# Each takes time linear in its text, whatever that is: strangers choose it. So a quote that nothing
+# ends takes the rest of a list along, or each quote within it would begin another search.
 _PARAMETER = re.compile(rf"(?<!{_TCHAR})({_TCHAR}++)\s*+=\s*+({_QUOTED}|[^\s,;\"]+)", re.ASCII)
-_PART = re.compile(rf"(?:{_QUOTED}|<[^<>]*>|[^\",<])+")
+_PART = re.compile(rf"(?:{_QUOTED}?+|<[^<>]*+>|[^\",<])++")
 
 
 class MessageHeaders:

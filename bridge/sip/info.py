@@ -13,7 +13,7 @@ from bridge.sip.admission import CAPABILITIES, Answer
 from bridge.sip.headers import MessageHeaders
 
 _SIGNAL: Final = re.compile(
-    r"\s*Signal\s*=\s*(\S{1,2})\s*$", re.ASCII | re.IGNORECASE | re.MULTILINE
+    r"^[ \t]*Signal[ \t]*=[ \t]*(\S{1,2})[ \t]*\r?$", re.ASCII | re.IGNORECASE | re.MULTILINE
 )
 _PLAIN: Final = re.compile(r"\s*(\S{1,2})\s*", re.ASCII)
 _EVENTS: Final = "0123456789*#ABCD"  # by their number in RFC 4733 section 3.2

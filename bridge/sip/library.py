@@ -34,7 +34,7 @@ SPARE_CALL_SLOTS = 64  # for calls that are over but for the phone's acknowledge
 
 _FIRST_ACCOUNT = 0
 _MODULE_NAME = re.compile(r"[A-Za-z_]+")
-_SYSTEM_ERRORS = 120_000  # PJ_ERRNO_START_SYS: pjlib adds it to errno
+_SYSTEM_ERRORS = range(120_000, 170_000)  # PJ_ERRNO_START_SYS: pjlib adds it to errno
 _LEVELS = {0: "critical", 1: "error", 2: "warning", 3: "info"}
 _TRANSPORTS = {
     ("udp", False): pj.PJSIP_TRANSPORT_UDP,
@@ -237,8 +237,8 @@ class Library:
 
 def explain(status: int) -> str:
     """What a status of PJSIP means, without what it was about."""
-    if status > _SYSTEM_ERRORS:
-        return os.strerror(status - _SYSTEM_ERRORS)
+    if status in _SYSTEM_ERRORS:
+        return os.strerror(status - _SYSTEM_ERRORS.start)
     return f"pjsip error {status}"
 
 

@@ -35,9 +35,9 @@ class LocalHosts:
 def _answering_host(host: str) -> str:
     """The address that the kernel would send to a host from; empty when it would not."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((host, _ANY_PORT))
-        except OSError:
-            return ""
-        return str(probe.getsockname()[0])
+            return str(probe.getsockname()[0])
+    except OSError:  # no way leads there, or no descriptor is left
+        return ""

@@ -13,6 +13,7 @@ import structlog
 
 from bridge.sip.admission import Admission, Admitted, Answer, SipRequest
 from bridge.sip.digest import DigestServer, Verdict
+from bridge.sip.faults import fault_of
 from bridge.sip.headers import MessageHeaders
 from bridge.sip.penalties import Penalties
 from bridge.sip.registrar import Registrar
@@ -57,7 +58,7 @@ class PhoneAdmission:
             return Admitted()
         admitted = self._authenticate(request, headers)
         if request.method == "REGISTER" and isinstance(admitted, Admitted):
-            return self._registrar.register(request, admitted.user)
+            return fault_of(request) or self._registrar.register(request, admitted.user)
         return admitted
 
     def _authenticate(self, request: SipRequest, headers: MessageHeaders) -> Admitted | Answer:

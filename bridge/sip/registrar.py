@@ -16,6 +16,7 @@ from bridge.sip.contacts import (
     ContactField,
     Flow,
     address_of,
+    is_plain,
     parse_contact,
     seconds,
     target_of,
@@ -23,6 +24,7 @@ from bridge.sip.contacts import (
 )
 from bridge.sip.headers import MessageHeaders, split_list
 from bridge.sip.messages import user_part
+from bridge.sip.penalties import source_of
 
 _CALL_ID_CHARACTERS_MAX = 256
 _CSEQ_MAX = 2**31
@@ -132,8 +134,8 @@ class Registrar:
         return tuple(map(self._contact, live))
 
     def knows_source(self, host: str) -> bool:
-        """Whether a contact was registered from this address."""
-        return host in self._sources
+        """Whether a contact was registered from this address, or from its /64 of IPv6."""
+        return source_of(host) in self._sources
 
     def bindings(self) -> list[Binding]:
         """All of them, as they are now."""
@@ -253,8 +255,9 @@ class Registrar:
         """Keep a binding as the latest of its phone."""
         self._remove(phone, binding.key)
         phone[binding.key] = binding
-        self._sources[binding.flow.host] += 1
-        if self._sources[binding.flow.host] == 1:
+        source = source_of(binding.flow.host)
+        self._sources[source] += 1
+        if self._sources[source] == 1:
             self._trust(binding.flow.host, True)  # noqa: FBT003  # a callback has no keywords
         self.changes[binding.user, binding.key] = binding
 
@@ -264,11 +267,11 @@ class Registrar:
             return
         self._unreachable.discard((binding.user, key))
         self.changes[binding.user, key] = None
-        host = binding.flow.host
-        self._sources[host] -= 1
-        if not self._sources[host]:
-            del self._sources[host]
-            self._trust(host, False)  # noqa: FBT003  # as above
+        source = source_of(binding.flow.host)
+        self._sources[source] -= 1
+        if not self._sources[source]:
+            del self._sources[source]
+            self._trust(binding.flow.host, False)  # noqa: FBT003  # as above
 
     def _listed(self, user: str) -> Headers:
         """All contacts of a phone, each with the seconds it has left."""
@@ -288,7 +291,8 @@ def _order(headers: MessageHeaders) -> _Order:
     """Call-ID and the number of CSeq."""
     call_id = headers.first("call-id")
     number = headers.first("cseq").partition(" ")[0]
-    if not 0 < len(call_id) <= _CALL_ID_CHARACTERS_MAX or not number.isdecimal():
+    is_known_again = 0 < len(call_id) <= _CALL_ID_CHARACTERS_MAX and is_plain(call_id)
+    if not is_known_again or not number.isdecimal():
         raise _RefusalError(BAD_REQUEST)
     cseq = int(number[:10])
     if cseq >= _CSEQ_MAX:

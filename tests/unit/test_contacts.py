@@ -28,7 +28,10 @@ def test_contacts(text: str, contact: ContactField) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "*", "<sip:a@h", "<tel:123>", "<sip:>", "<http://h>", "<sip:a@h:99999>", "<sip:a b@h>"],
+    [
+        *("", "*", "<sip:a@h", "<tel:123>", "<sip:>", "<http://h>", "<sip:a@h:99999>"),
+        *("<sip:a b@h>", "<sip:\udcff@h>", "<sip:a@h;x=\0>", '<sip:a@h>;+sip.instance="\udcff"'),
+    ],
 )
 def test_what_is_no_contact(text: str) -> None:
     assert parse_contact(text) is None

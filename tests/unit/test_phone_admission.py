@@ -37,7 +37,8 @@ class Desk:
     def ask(
         self, method: str = "INVITE", source: str = STRANGER, **headers: str
     ) -> Admitted | Answer:
-        lines = [f"{method} {URI} SIP/2.0", "To: <sip:alice@x>", "Call-ID: 1", f"CSeq: 1 {method}"]
+        lines = [f"{method} {URI} SIP/2.0", "To: <sip:alice@x>", "Call-ID: 1"]
+        headers = {"CSeq": f"1 {method}"} | headers
         lines += [f"{name}: {value}" for name, value in headers.items()]
         message = "\r\n".join([*lines, "", ""])
         return self.door(SipRequest(method, "UDP", (source, 5060), ("", 0), message))
@@ -71,6 +72,14 @@ def test_allowed_networks_call_without_and_register_with_a_password() -> None:
     answer = desk.proving("REGISTER", FRIEND, Contact="<sip:alice@192.0.2.7>")
     assert isinstance(answer, Answer)
     assert answer.status == 200
+
+
+def test_a_register_that_contradicts_itself_changes_nothing() -> None:
+    desk = Desk()
+    answer = desk.proving("REGISTER", Contact="<sip:alice@h>", CSeq="1 INVITE")
+    assert isinstance(answer, Answer)
+    assert answer.status == 400
+    assert len(desk.registrar) == 0
 
 
 def test_an_allowed_phone_that_says_who_it_is_has_to_prove_it() -> None:

@@ -142,6 +142,7 @@ def test_one_contact_too_many_pushes_out_the_one_renewed_longest_ago() -> None:
         ({"cseq": -1}, 400),
         ({"call_id": ""}, 400),
         ({"call_id": "x" * 300}, 400),
+        ({"call_id": "\udcff"}, 400),
     ],
 )
 def test_what_is_refused(changed: dict[str, object], status: int) -> None:
@@ -166,6 +167,15 @@ def test_a_source_is_trusted_from_its_first_contact_to_its_last() -> None:
     desk.register("Contact: <sip:b@h>;expires=0", cseq=4)
     assert not desk.registrar.knows_source("192.0.2.8")
     assert desk.trusted == [("192.0.2.8", True), ("192.0.2.9", True), ("192.0.2.8", False)]
+
+
+def test_phones_of_one_ipv6_network_are_one_source() -> None:
+    desk = Desk()
+    for number in (1, 2):
+        desk.register(f"Contact: <sip:{number}@h>", source=(f"2001:db8::{number}", 5060))
+    desk.register("Contact: <sip:1@h>;expires=0", cseq=2, source=("2001:db8::1", 5060))
+    assert desk.trusted == [("2001:db8::1", True)]
+    assert desk.registrar.knows_source("2001:db8::2")
 
 
 def test_what_was_kept_is_taken_as_far_as_it_still_fits() -> None:

@@ -36,6 +36,7 @@ def test_compact_names_folded_lines_and_the_end_of_the_headers() -> None:
         ("a, b", ["a", "b"]),
         ('"x, y" <sip:a,b@c>;q=1, <d>', ['"x, y" <sip:a,b@c>;q=1', "<d>"]),
         (r'"x\", y" <a>, *', [r'"x\", y" <a>', "*"]),
+        ('a, "b, c', ["a", '"b, c']),
         ("", []),
         (", ,", []),
     ],
@@ -57,7 +58,7 @@ def test_any_text_is_read(text: str) -> None:
     parameters(text)
 
 
-@pytest.mark.parametrize("piece", ["<", '"', "a", " ", "a=", 'a="', "\\", 'a="\\"', ","])
+@pytest.mark.parametrize("piece", ["<", '"', "a", " ", "a=", 'a="', "\\", 'a="\\"', ",", '"\\'])
 def test_no_text_takes_more_than_linear_time(piece: str) -> None:
     text = piece * (60_000 // len(piece))
     began = time.process_time()

@@ -1,5 +1,7 @@
 """INFO within a call: which bodies are digits."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +45,13 @@ def test_digits(kind: str, body: str, digit: str) -> None:
 def test_what_is_no_digit(kind: str, body: str, status: int) -> None:
     answer, read = read_info(info(kind, body))
     assert (answer.status, read) == (status, "")
+
+
+@pytest.mark.parametrize("piece", [" ", "\n", "Signal=1 ", "Signal=\n"])
+def test_no_body_takes_more_than_linear_time(piece: str) -> None:
+    began = time.process_time()
+    read_info(info("application/dtmf-relay", piece * (60_000 // len(piece)) + "x"))
+    assert time.process_time() - began < 1.0
 
 
 @given(st.text(), st.text())
