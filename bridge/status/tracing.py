@@ -25,6 +25,7 @@ from bridge.iax2.constants import (
 from bridge.iax2.elements import element_name, parse_elements_untrusted
 from bridge.iax2.frames import FullFrame
 from bridge.log import masked_text
+from bridge.status.observing import address_text
 
 WAITING_MAX: Final = 1000
 """Frames that wait to be written."""
@@ -119,14 +120,12 @@ def frame_text(
 ) -> str:
     """Return a frame in the notation of Asterisk's `iax2 set debug on`, its line ends included."""
     again = "Yes" if frame.retransmission else " No"
-    host, port = address[:2]
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     name, how = _subclass_name(frame, digits=digits), "encrypted" if encrypted else "in clear"
     numbers = f"OSeqno: {frame.oseqno:03} ISeqno: {frame.iseqno:03}"
     calls = f"SCall: {frame.source_call_number:05}  DCall: {frame.destination_call_number:05}"
     lines = [
         f"{way}-Frame Retry[{again}] -- {numbers} Type: {_type_name(frame):<7} Subclass: {name}",
-        f"   Timestamp: {frame.timestamp_ms:05}ms  {calls} {where} {how}",
+        f"   Timestamp: {frame.timestamp_ms:05}ms  {calls} {address_text(address)} {how}",
         *(f"   {line}" for line in _contents(frame, digits=digits)),
     ]
     return "\n".join(lines) + "\n"
