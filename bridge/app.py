@@ -54,7 +54,9 @@ from bridge.net.resolver import keep_resolved
 from bridge.net.sources import Sources
 from bridge.sip.admission import Headers
 from bridge.sip.agent import SipAgent
+from bridge.sip.identity import presented
 from bridge.sip.leg import MakeOffer, SipLeg
+from bridge.sip.messages import uri_place
 from bridge.sip.phones import Phones
 from bridge.sip.settings import uri_host
 from bridge.status.observing import Observer
@@ -345,8 +347,9 @@ class Service:
         host = self._agent.host_toward(uri)
         user = self._phones.owner(uri) if self._phones else ""
         local = offer(host, self._agent.srtp_toward(uri, user))
-        from_uri = f"sip:{caller.link.name}@{uri_host(host)}"
-        leg = self._agent.call(uri, caller, local, from_uri, headers, user=user)
+        believes = self._agent.believes(uri_place(uri)[0])
+        who = presented(caller.caller, caller.link.name, uri_host(host), is_trusted=believes)
+        leg = self._agent.call(uri, caller, local, who[0], headers + who[1], user=user)
         leg.on_ringing = caller.on_ringing
         return leg
 

@@ -13,6 +13,7 @@ from bridge.bridging.link import Acceptance, Link
 from bridge.bridging.phone_side import CallTimes, HoldSource, nothing_on_hold
 from bridge.config import Configuration
 from bridge.config.phones import Phone
+from bridge.dialing.caller import CallerFormat
 from bridge.dialing.delivery import DeliveryPlan, PhoneRoute
 from bridge.dialing.plan import DialPlan, Route
 from bridge.iax2 import CallProfile, ChallengeMemory, Registrant, RegistrationProfile, User
@@ -86,8 +87,12 @@ def registration_profile(settings: config.Link) -> RegistrationProfile | None:
 def _acceptance(settings: config.Link) -> Acceptance | None:
     if settings.accept is None:
         return None
-    limits = settings.accept.limits(settings.dialing.terminator)
-    return Acceptance(settings.accept.username, limits, settings.accept.ring_s)
+    accept, terminator = settings.accept, settings.dialing.terminator
+    caller_format = None
+    if accept.caller_id:
+        caller_format = CallerFormat.parse(settings.caller_id.format, terminator)
+    limits = accept.limits(terminator, caller_format)
+    return Acceptance(accept.username, limits, accept.ring_s, caller_format)
 
 
 def call_limits(configuration: Configuration) -> CallLimits:
@@ -147,6 +152,7 @@ def sip_settings(configuration: Configuration) -> SipSettings:
         srtp_of={phone.user: Srtp(phone.srtp) for phone in sip.phones if phone.srtp},
         session_expires_s=sip.session_expires_s,
         min_se_s=sip.min_se_s,
+        trust_identity=sip.trust_identity,
         tls=TlsFiles(files.certificate, files.key, files.client_ca) if files else None,
         trunks=tuple(_trunk(name, trunk) for name, trunk in configuration.trunks.items()),
     )

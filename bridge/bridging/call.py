@@ -75,6 +75,7 @@ class BridgedCall:
         self.media = media
         self._attempts = Attempts(way, others)
         self._over = over
+        self.caller: str | None = None
         self.calls: list[Call] = []
         """The calls placed: one, and another for each attempt more."""
         self._slots: SignalSlots | None = None

@@ -87,6 +87,7 @@ class InboundCall:
         self.phase = Phase.COLLECTING
         self.media = media
         self.calls: tuple[Call, ...] = (call,)
+        self.caller: str | None = None
         self._services = services
         self._call = call
         self._over = over
@@ -154,10 +155,19 @@ class InboundCall:
     def _on_collected(self, collection: Collection, now: float) -> None:
         match collection:
             case Collection.COMPLETE:
-                self._ring(self._collector.take(), now)
+                self._on_dialed(self._collector.take(), now)
             case Collection.EMPTY | Collection.TOO_LONG:
                 self._log.info("no number was dialed", why=collection.name.lower())
                 self._refuse(Cause.INVALID_NUMBER_FORMAT, now)
+
+    def _on_dialed(self, digits: str, now: float) -> None:
+        dialed = self._acceptance.read(digits)
+        if dialed is None:
+            self._log.warning("what was dialed is no caller and number as caller_id.format says")
+            self._refuse(Cause.INVALID_NUMBER_FORMAT, now)
+            return
+        self.caller, number = dialed
+        self._ring(number, now)
 
     def _on_link_ended(self, reason: EndReason, cause: int | None) -> None:
         if self.phase is Phase.OVER:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bridge.dialing.caller import CallerFormat
 from bridge.dialing.collector import CollectionLimits
 from bridge.dialing.envelope import Envelope, draw_tail_slots
 from bridge.iax2 import (
@@ -27,11 +28,24 @@ class Acceptance:
         username: The name that the peer calls with.
         limits: When the digits of such a call are a number.
         ring_s: How long a phone rings.
+        caller_format: How the digits hold the caller, too; None: they are the number alone.
     """
 
     username: str
     limits: CollectionLimits
     ring_s: float
+    caller_format: CallerFormat | None = None
+
+    def read(self, digits: str) -> tuple[str | None, str] | None:
+        """Return who calls and the number from the digits of a call; None: they hold none.
+
+        Who calls is None where that is not told, and empty where it is withheld.
+        """
+        if self.caller_format is None:
+            return None, digits
+        dialed = self.caller_format.split(digits)
+        called_max = self.limits.digits_max - self.caller_format.room
+        return dialed if dialed and 0 < len(dialed[1]) <= called_max else None
 
 
 @dataclass(slots=True)

@@ -148,7 +148,7 @@ class Transfer:
         services: TransferServices,
         over: Callable[[], None],
     ) -> None:
-        self.link = call.link
+        self.link, self.caller = call.link, call.caller
         self._call = call
         self._phone = phone
         self._asked = asked

@@ -33,6 +33,7 @@ class Transferable(LegHandler, Protocol):
 
     link: Link
     media: CallMedia
+    caller: str | None
     transfers: "Transfers"
 
     @property

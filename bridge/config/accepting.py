@@ -12,6 +12,7 @@ from bridge.config.rsa_key import PublicKey, public_key_of
 from bridge.config.secret import Secret
 from bridge.config.section import SecretField, Section, load_context
 from bridge.config.values import HostPort, expected, is_ip_address, refusal, split_host_port
+from bridge.dialing.caller import CallerFormat
 from bridge.dialing.collector import DIGITS_MAX, CollectionLimits
 
 _REGISTERED: Final = re.compile(r"phone:(?P<user>[A-Za-z0-9_.!~*'()&=+$,/{}-]{1,64})", re.ASCII)
@@ -58,9 +59,20 @@ class Accept(Section):
         60.0, description="how long a phone rings before the call ends unanswered"
     )
 
-    def limits(self, terminator: str) -> CollectionLimits:
+    caller_id: values.Flag = Field(
+        default=False,
+        description="the far end sends who calls, as the link's caller_id.format has it; the phone "
+        "that rings sees it",
+    )
+
+    def limits(
+        self, terminator: str, caller_format: CallerFormat | None = None
+    ) -> CollectionLimits:
         """The same as the plain value that `bridge.dialing` works with."""
-        return CollectionLimits(terminator, self.digits_max, self.inter_digit_s, self.dialing_s)
+        digits_max = self.digits_max
+        if caller_format is not None:
+            digits_max += caller_format.room
+        return CollectionLimits(terminator, digits_max, self.inter_digit_s, self.dialing_s)
 
 
 def secrets_apart(accepting: Mapping[str, Accept], secrets: Mapping[str, Secret]) -> None:

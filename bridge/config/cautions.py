@@ -76,6 +76,8 @@ def _of_sip(configuration: Configuration) -> Iterator[Caution]:
     for index, network in enumerate(sip.allow):
         if network.prefixlen == 0:
             yield ("sip", "allow", index), "everybody who reaches the bridge may call"
+    if any(network.prefixlen == 0 for network in sip.trust_identity):
+        yield ("sip", "trust_identity"), "every phone may say that anybody calls"
     if sip.srtp == "required" and any(url.transport != "tls" for url in sip.listen):
         yield ("sip", "srtp"), "over UDP and TCP the keys of the audio can be read by everybody"
     if any(port in sip.rtp_ports for port in _fixed_udp_ports(configuration)):

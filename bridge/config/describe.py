@@ -56,10 +56,12 @@ def verdict(loaded: Loaded) -> str:
 def _phones(configuration: Configuration) -> DescribedSection:
     sip = configuration.sip
     allowed = ", ".join(map(str, sip.allow)) or "nobody"
+    asserting = ", ".join(map(str, sip.trust_identity))
     media = sip.media_address or "the address that the phone reached"
     rows = (
         ("Listens on", ", ".join(map(str, sip.listen))),
         ("May call", f"{allowed} (no password asked)" if sip.allow else allowed),
+        ("Caller", f"as asserted by {asserting}" if asserting else "as each phone says itself"),
         *_registering(sip),
         ("Audio", f"UDP {sip.rtp_ports}, room for {sip.rtp_ports.pairs} calls, from {media}"),
         ("Timeouts", f"{sip.rtp_timeout_s:g} s without audio, {sip.hold_timeout_s:g} s on hold"),
@@ -138,9 +140,10 @@ def _at_a_time(link: Link) -> str:
 
 
 def _caller(link: Link) -> str:
+    shown = "; that of calls from it is shown" if link.accept and link.accept.caller_id else ""
     if not link.caller_id.send:
-        return "not sent"
-    return f"sent inside the encryption, within the same frames, as {link.caller_id.format}"
+        return f"not sent{shown}"
+    return f"sent inside the encryption, within the same frames, as {link.caller_id.format}{shown}"
 
 
 def _keys(link: Link) -> str:

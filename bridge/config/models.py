@@ -124,7 +124,9 @@ class Link(Section):
     @classmethod
     def _caller_fits_dialing(cls, caller_id: CallerId, info: ValidationInfo) -> CallerId:
         dialing = info.data.get("dialing")
-        if caller_id.send and isinstance(dialing, Dialing):
+        accept = info.data.get("accept")
+        is_used = caller_id.send or (accept is not None and accept.caller_id)
+        if is_used and isinstance(dialing, Dialing):
             try:
                 CallerFormat.parse(caller_id.format, dialing.terminator)
             except CallerFormatError as error:

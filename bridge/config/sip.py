@@ -39,6 +39,11 @@ class Sip(Section):
     allow: tuple[values.Network, ...] = Field(
         (), description="networks whose phones may call without a password; empty: nobody"
     )
+    trust_identity: tuple[values.Network, ...] = Field(
+        (),
+        description="networks of exchanges that are believed whom they assert to call, and told"
+        " who calls from a link, in P-Asserted-Identity; empty: nobody",
+    )
     srtp: Annotated[
         Literal["auto", "off", "optional", "required"],
         values.one_of("auto", "off", "optional", "required"),

@@ -6,6 +6,9 @@ from typing import Final, Self
 
 from bridge.errors import BridgeError
 
+CALLER_DIGITS_MAX: Final = 32
+"""The longest caller that is taken apart; E.164 has 15 digits."""
+
 _CALLER: Final = "caller"
 _CALLED: Final = "called"
 _NAMES: Final = f"{_CALLER}|{_CALLED}"
@@ -56,6 +59,24 @@ class CallerFormat:
     def signs(self) -> int:
         """How many digits it adds to caller and called number."""
         return len(self.before) + len(self.between) + len(self.behind)
+
+    @property
+    def room(self) -> int:
+        """How many digits of a burst may be others than the called number's."""
+        return self.signs + CALLER_DIGITS_MAX
+
+    def split(self, digits: str) -> tuple[str, str] | None:
+        """Take caller and called number apart; None where they do not stand as they should.
+
+        The caller holds decimal digits alone, so that the signs which end it are clear.
+        """
+        caller, called = f"([0-9]{{0,{CALLER_DIGITS_MAX}}})", "(.*)"
+        first, second = (caller, called) if self.caller_first else (called, caller)
+        before, between, behind = map(re.escape, (self.before, self.between, self.behind))
+        found = re.fullmatch(f"{before}{first}{between}{second}{behind}", digits)
+        if found is None:
+            return None
+        return (found[1], found[2]) if self.caller_first else (found[2], found[1])
 
     def compose(self, caller: str, called: str) -> str:
         """Put both together."""

@@ -72,14 +72,21 @@ Admission = Callable[[SipRequest], Admitted | Answer]
 FORBIDDEN = Answer(403)
 
 
-def allow_networks(networks: Sequence[Network]) -> Admission:
-    """An admission by source address alone: whoever is in none of `networks` gets 403."""
+def in_networks(networks: Sequence[Network]) -> Callable[[str], bool]:
+    """Tell of an address, in numbers, whether it is in one of the networks."""
 
     @lru_cache(maxsize=_REMEMBERED_SOURCES)
-    def is_allowed(host: str) -> bool:
+    def is_in(host: str) -> bool:
         address = ipaddress.ip_address(host)
         mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
         return any((mapped or address) in network for network in networks)
+
+    return is_in
+
+
+def allow_networks(networks: Sequence[Network]) -> Admission:
+    """An admission by source address alone: whoever is in none of `networks` gets 403."""
+    is_allowed = in_networks(networks)
 
     def admit(request: SipRequest) -> Admitted | Answer:
         return Admitted() if is_allowed(request.source[0]) else FORBIDDEN

@@ -24,11 +24,13 @@ from bridge.sip.admission import (
     SipRequest,
     allow_networks,
     answer_admitted,
+    in_networks,
 )
 from bridge.sip.call import CallTable, PjAccount, PjCall, log_failure
 from bridge.sip.door import Door, Told
 from bridge.sip.faults import fault_of
 from bridge.sip.headers import MessageHeaders
+from bridge.sip.identity import caller_of
 from bridge.sip.leg import (
     NOT_ACCEPTABLE_HERE,
     SERVER_ERROR,
@@ -40,14 +42,7 @@ from bridge.sip.leg import (
 from bridge.sip.library import QUIET_POLL_S, Library, explain
 from bridge.sip.line_limit import LineLimit
 from bridge.sip.local_hosts import LocalHosts
-from bridge.sip.messages import (
-    host_port,
-    request_user,
-    sdp_body,
-    uri_place,
-    uri_transport,
-    user_part,
-)
+from bridge.sip.messages import host_port, request_user, sdp_body, uri_place, uri_transport
 from bridge.sip.sdes import Srtp
 from bridge.sip.sdp import LocalMedia, SdpError, parse_sdp_untrusted
 from bridge.sip.settings import SipError, SipSettings, parse_listen_url
@@ -110,6 +105,7 @@ class SipAgent:
         self._on_incoming = on_incoming
         self._admission = admission or allow_networks(settings.allow)
         self._is_overloaded = is_overloaded
+        self.believes = in_networks(settings.trust_identity)
         self._is_urgent = is_urgent
         self.trunks = tuple(Trunk(trunk, trio.current_time) for trunk in settings.trunks)
         self._calls = CallTable(self._after_operation)
@@ -356,18 +352,19 @@ class SipAgent:
             call.fail()
 
     def _leg_of(self, call: PjCall, source: tuple[str, int], message: str) -> SipLeg:
+        headers, user = MessageHeaders(message), self._entering.user
         return SipLeg(
             next(self._ids),
             call,
             state=LegState.INVITED,
-            caller=user_part(call.getInfo().remoteUri),
+            caller=caller_of(headers, user, is_trusted=self.believes(source[0])),
             called=request_user(message),
             source=source,
             local_host=self._hosts.reached_by(source[0], self._entering.local_host),
-            srtp=self._settings.srtp_over(self._entering.transport, self._entering.user),
-            user=self._entering.user,
+            srtp=self._settings.srtp_over(self._entering.transport, user),
+            user=user,
             transport=self._entering.transport.lower().removesuffix("6"),
-            call_id=MessageHeaders(message).first("call-id"),
+            call_id=headers.first("call-id"),
         )
 
     def _offer_leg(self, leg: SipLeg, offer: str) -> None:

@@ -71,7 +71,8 @@ class SipSettings:
 
     `listen` holds urls as "udp://0.0.0.0:5060" or "tcp://[::1]:5060"; port 0 lets the kernel
     choose. "tls://" needs `tls`. `allow` holds the networks that may call without credentials; they
-    are exempt from the limits on strangers' requests. `max_calls` bounds concurrent calls; each
+    are exempt from the limits on strangers' requests. Of those in `trust_identity` it is believed
+    whom they assert to call. `max_calls` bounds concurrent calls; each
     costs about 21 kB from the start. `library_log_level` is pjsip's: 1 errors, 2 warnings, 3
     information. `nameservers` are asked for names in phones' Contact headers; without any, such a
     lookup blocks the loop.
@@ -92,6 +93,7 @@ class SipSettings:
     srtp_of: Mapping[str, Srtp] = field(default_factory=dict, repr=False)
     session_expires_s: int = 1800
     min_se_s: int = 90
+    trust_identity: tuple[Network, ...] = ()
     trunks: tuple[TrunkSettings, ...] = ()
 
     def srtp_over(self, transport: str, user: str | None = None) -> Srtp:

@@ -282,6 +282,11 @@ ISSUE_D = (
         " is dialed, and the link has one frame each 20 ms",
         (f"{_E2E}/test_transfer.py",),
     ),
+    Proof(
+        "Who calls is shown to the phone at the other bridge; an exchange that is trusted may"
+        " assert it, who wants privacy is nobody, and the link shows nothing of it",
+        ("tests/unit/test_sip_identity.py", f"{_E2E}/test_caller_shown.py"),
+    ),
 )
 
 ISSUE_E = (

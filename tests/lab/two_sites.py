@@ -1,7 +1,7 @@
 """Two sites: a phone, a bridge, a recorded link, the other bridge and its phone."""
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,7 @@ def accepting(
     *,
     registers: bool = False,
     trunks: Mapping[str, Any] | None = None,
+    trust: Sequence[str] = (),
     **accept: Any,  # noqa: ANN401
 ) -> BridgeConfig:
     """A bridge that takes calls on port 4569 of an address and calls a phone for numbers in 27.
@@ -58,6 +59,8 @@ def accepting(
         own = {"trunks": trunks or {"provider": trunk_of(phone)}}
     if registers:
         own = {"sip": {"phones": PHONES}}
+    if trust:
+        own = {"sip": {"trust_identity": list(trust)}}
     taken = {"username": username, "secret": secret, "from": ["127.0.0.0/8"], **accept}
     return BridgeConfig(
         NOWHERE,
@@ -89,9 +92,12 @@ class Sites:
     phone_b: SipPhone
     stalls: StallWatch
 
-    async def dial(self, number: str = NUMBER) -> PhoneCall:
-        """Phone A calls."""
-        call = await self.phone_a.call(self.near.sip, f"9{number}", CALLER)
+    async def dial(
+        self, number: str = NUMBER, caller: str = CALLER, extra: Sequence[tuple[str, str]] = ()
+    ) -> PhoneCall:
+        """Phone A calls, with more headers."""
+        to = f"9{number}"
+        call = await self.phone_a.call(self.near.sip, to, caller, extra=tuple(extra))
         call.audio.source = call.audio.marked
         return call
 
@@ -129,6 +135,7 @@ async def open_sites(
     folder: Path,
     link: Mapping[str, Any],
     trunk: SipTrunk | None = None,
+    trust: Sequence[str] = (),
     **accept: Any,  # noqa: ANN401
 ) -> AsyncIterator[Sites]:
     """Run the set; leaving the block checks how the bridges end, and that nothing is left or told.
@@ -137,6 +144,7 @@ async def open_sites(
         folder: Where both configurations go.
         link: Settings of the calling bridge's link.
         trunk: Where the other one calls numbers in the place of a phone.
+        trust: Networks that both believe whom they assert to call.
         accept: What the other one accepts, beside name, secret and networks.
     """
     secret, iax = new_secret(), free_iax_address()
@@ -144,10 +152,9 @@ async def open_sites(
         (folder / name).mkdir()
     async with open_phone() as phone_a, open_phone() as phone_c, open_proxy(iax) as proxy:
         phone_b = trunk or phone_c
-        takes = accepting(iax, phone_b, USERNAME, secret, **accept)
-        calls = BridgeConfig(
-            f"{proxy.address[0]}:{proxy.address[1]}", secret, overrides={"links": dict(link)}
-        )
+        takes = accepting(iax, phone_b, USERNAME, secret, trust=trust, **accept)
+        own = {"links": dict(link), "sip": {"trust_identity": list(trust)}}
+        calls = BridgeConfig(f"{proxy.address[0]}:{proxy.address[1]}", secret, overrides=own)
         async with (
             open_lab_nursery() as nursery,
             run_bridge(takes, folder / "far", "debug") as far,

@@ -5,10 +5,13 @@ from typing import Final
 
 import pytest
 
+from bridge import parts
+from bridge.bridging.link import Acceptance
 from bridge.config import Configuration, ConfigurationError, Loaded, load_configuration
 from bridge.config.report import plain_report
 from bridge.config.secret import new_secret
 from bridge.dialing.collector import CollectionLimits
+from bridge.iax2 import ChallengeMemory
 
 SECRETS: Final = {"HQ": new_secret(), "BACK": new_secret(), "WEAK": "hunter2"}
 TEXT: Final = r"""
@@ -171,3 +174,35 @@ def test_the_report_says_who_may_call_and_what_rings(tmp_path: Path) -> None:
     assert "up to 32 digits, ended by # or 5 s of pause; phones ring 60 s" in report
     assert "calls from link hq ring sip:desk-{1}@192.0.2.30:5070;transport=tcp" in report
     assert SECRETS["BACK"] not in report
+
+
+CALLERS: Final = TEXT.replace("username: hq, secret", "username: hq, caller_id: on, secret")
+
+
+def acceptance_of(configuration: Configuration) -> Acceptance:
+    link = parts.link("hq", configuration.links["hq"], ChallengeMemory(bytes))
+    assert link.acceptance is not None
+    return link.acceptance
+
+
+def test_a_far_end_that_sends_who_calls(tmp_path: Path) -> None:
+    loaded = load(tmp_path, CALLERS)
+    acceptance = acceptance_of(loaded.configuration)
+    assert acceptance.read("*4930*201") == ("4930", "201")
+    assert acceptance.read("**201") == ("", "201")
+    assert acceptance.read(f"*{'1' * 32}*{'2' * 32}") == ("1" * 32, "2" * 32)
+    assert acceptance.limits.digits_max == 66
+    for digits in ("201", "*4930*", f"**{'2' * 33}"):
+        assert acceptance.read(digits) is None
+    assert "not sent; that of calls from it is shown" in plain_report(loaded)
+
+
+def test_without_callers_the_digits_are_the_number(configuration: Configuration) -> None:
+    assert acceptance_of(configuration).read("*4930*201") == (None, "*4930*201")
+
+
+def test_a_format_that_cannot_be_taken_apart(tmp_path: Path) -> None:
+    wrong = "    caller_id: {format: '{caller}{called}#'}\n    accept:"
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, CALLERS.replace("    accept:", wrong))
+    assert "links.hq.caller_id.format: expected {caller} and {called}" in str(caught.value)

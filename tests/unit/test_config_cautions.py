@@ -32,6 +32,7 @@ def test_an_ordinary_configuration_is_quiet(tmp_path: Path) -> None:
         ("[192.0.2.0/24]", "[]", "2: sip.allow: empty, and no phones: nobody may call"),
         ("[192.0.2.0/24]", "[0.0.0.0/0]", "2: sip.allow[0]: everybody who reaches"),
         ("[192.0.2.0/24]", "['::/0']", "2: sip.allow[0]: everybody who reaches"),
+        ("allow:", "trust_identity: ['::/0'], allow:", "2: sip.trust_identity: every phone"),
         ("allow:", "rtp_ports: 4000-5000, allow:", "2: sip.rtp_ports: SIP or IAX2 has its own"),
         ("allow:", "rtp_ports: 5060-5999, allow:", "2: sip.rtp_ports: SIP or IAX2 has its own"),
         ("allow:", "srtp: required, allow:", "2: sip.srtp: over UDP and TCP the keys of the audio"),

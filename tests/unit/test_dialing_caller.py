@@ -58,6 +58,22 @@ def test_a_far_end_takes_it_apart_as_the_shipped_dial_plan_does(caller: str, cal
 
 
 @pytest.mark.parametrize(
+    "text", ["*{caller}*{called}#", "{called}*{caller}#", "A{caller}BB{called}C#"]
+)
+@given(caller=DIGITS, called=st.text("0123456789*ABCD", max_size=20))
+def test_what_was_composed_is_taken_apart(text: str, caller: str, called: str) -> None:
+    caller_format = CallerFormat.parse(text, "#")
+    assert caller_format.split(caller_format.compose(caller, called)) == (caller, called)
+
+
+@pytest.mark.parametrize(
+    "digits", ["", "112", "*4930", "4930*112", "*49A30*112", f"*{'1' * 33}*112"]
+)
+def test_digits_that_hold_no_caller(digits: str) -> None:
+    assert USUAL.split(digits) is None
+
+
+@pytest.mark.parametrize(
     ("user_part", "digits"),
     [
         ("4930123", "4930123"),

@@ -1,12 +1,15 @@
 """One call from a link to a phone: the order of things, what the caller hears, every way to end."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from structlog.testing import capture_logs
 
 from bridge.bridging.inbound_call import REFUSAL_TONE_S, Phase
+from bridge.bridging.link import Acceptance
+from bridge.dialing.caller import CallerFormat
 from bridge.iax2 import Cause, ControlSubclass, EndReason, Format, IncomingCall
 from bridge.media.sources import Source, Tone
 from bridge.media.tones import ToneKind
@@ -203,6 +206,28 @@ class TestNumber:
         assert stage.caller.told() == []
         assert not stage.phones
         stage.assert_nothing_left()
+
+    @pytest.mark.parametrize(
+        ("digits", "caller"), [("*4930*201", "4930"), ("**201", ""), ("201", None)]
+    )
+    def test_who_calls_stands_before_the_number(self, digits: str, caller: str | None) -> None:
+        caller_format = CallerFormat.parse("*{caller}*{called}#", "#")
+        limits = replace(LIMITS, digits_max=LIMITS.digits_max + caller_format.room)
+        acceptance = Acceptance(PEER_NAME, limits, RING_S, caller_format)
+        stage = InboundStage(link={"acceptance": acceptance})
+        stage.dialed(digits)
+        if caller is None:
+            assert not stage.phones
+            assert stage.inbound.phase is Phase.LEAVING
+            stage.run(10)
+            assert end_of(stage) == (EndReason.HANGUP, Cause.INVALID_NUMBER_FORMAT)
+        else:
+            assert stage.phone.uri == "sip:201@192.0.2.10:5060"
+            assert stage.inbound.caller == caller
+
+    def test_without_a_format_nobody_is_told_who_calls(self, stage: InboundStage) -> None:
+        stage.dialed()
+        assert stage.inbound.caller is None
 
     def test_a_caller_that_dials_nothing(self, stage: InboundStage) -> None:
         stage.answered()
