@@ -26,7 +26,7 @@ from bridge.iax2.elements import WIDE_FORMATS_OCTETS, InformationElements, parse
 from bridge.iax2.errors import FrameError, LocalProtocolError
 from bridge.iax2.events import EndReason, IncomingCall
 from bridge.iax2.frames import FullFrame
-from bridge.iax2.keys import open_full_untrusted
+from bridge.iax2.keys import frames_untrusted
 from bridge.iax2.rsa import is_signed
 from bridge.iax2.services import CallServices
 from bridge.iax2.states import Input, State
@@ -227,13 +227,11 @@ class CalleeCall(Call):
         for secret in secrets:
             key = derive_key(self._challenge, secret)
             opener = Opener(key)
-            frame = open_full_untrusted(opener, datagram)
-            if frame is None or not self._channel.judges_plausible(frame, now):
-                continue
-            if self._proves(frame, secret):
-                self._channel.encrypt_with(Sealer(key, self._services.padding), opener, now)
-                self.statistics.received_encrypted += 1
-                return frame
+            for frame in frames_untrusted(opener, datagram):
+                if self._channel.judges_plausible(frame, now) and self._proves(frame, secret):
+                    self._channel.encrypt_with(Sealer(key, self._services.padding), opener, now)
+                    self.statistics.received_encrypted += 1
+                    return frame
         return None
 
     def _proves(self, frame: FullFrame, secret: bytes) -> bool:

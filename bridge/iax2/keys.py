@@ -97,6 +97,12 @@ def open_full_untrusted(opener: Opener, datagram: bytes) -> FullFrame | None:
     return None if clear is None else _parse(clear)
 
 
+def frames_untrusted(opener: Opener, datagram: bytes) -> Iterator[FullFrame]:
+    """Give what a full frame can be under a key; what is likely comes first."""
+    yield from _as_it_is(opener, datagram)
+    yield from _written_over(opener, datagram)
+
+
 def _as_it_is(opener: Opener, datagram: bytes) -> Iterator[FullFrame]:
     frame = open_full_untrusted(opener, datagram)
     if frame is not None:

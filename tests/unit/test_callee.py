@@ -153,7 +153,7 @@ class TestChallenge:
     ) -> None:
         tried = []
         monkeypatch.setattr(
-            "bridge.iax2.callee.open_full_untrusted", lambda *arguments: tried.append(arguments)
+            "bridge.iax2.callee.frames_untrusted", lambda *arguments: tried.append(arguments) or ()
         )
         peer = taker(User(USERNAME, (SECRET,)), User("of-two-1", (b"one", b"two")))
         ring(peer, username)

@@ -2,6 +2,7 @@
 
 import hashlib
 from base64 import b64decode
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -26,7 +27,8 @@ from bridge.iax2 import (
     LocalProtocolError,
     User,
 )
-from bridge.iax2.constants import AuthMethod, ElementType, IaxSubclass
+from bridge.iax2.constants import AuthMethod, ElementType, FrameType, IaxSubclass
+from bridge.iax2.elements import InformationElements
 from bridge.iax2.rsa import RsaKeyError, is_signed, read_private_key, read_public_key, rsa_result
 from bridge.iax2.states import State
 from tests.lab.iax2_pair import EXTENSION, FAR, NEAR, SECRET, USERNAME, Pair
@@ -188,6 +190,22 @@ class TestCallee:
         assert asked.elements.uint(ElementType.AUTHMETHODS, 2) == AuthMethod.RSA
         self.sign(peer, KEY)
         assert callee_of(peer).state is State.AUTHENTICATED
+
+    @pytest.mark.parametrize("key", [KEY, OTHER])
+    def test_a_proof_that_an_asterisk_spoilt_by_sending_it_again(
+        self, key: rsa.RSAPrivateKey
+    ) -> None:
+        peer = self.ring()
+        asked = peer.got(IaxSubclass.AUTHREQ)[-1].elements
+        text = asked.get(ElementType.CHALLENGE) or b""
+        answer = InformationElements.of((ElementType.RSA_RESULT, rsa_result(text, key)))
+        frame = peer.frame(FrameType.IAX, IaxSubclass.AUTHREP, answer.encode())
+        again = replace(frame, retransmission=True).encode()
+        spoilt = bytearray(peer.seal(again, reference_key(text, SECRET)))
+        spoilt[9] ^= 0x5A
+        peer.inject(bytes(spoilt))
+        proven = callee_of(peer).state is State.AUTHENTICATED
+        assert proven is (key is KEY)
 
     def test_who_is_unknown_is_asked_as_some_user_is_and_each_name_ever_alike(self) -> None:
         signs, another = (
