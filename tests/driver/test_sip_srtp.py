@@ -18,6 +18,12 @@ SECURE = phone_sdp().replace("RTP/AVP", "RTP/SAVP") + CRYPTO
 OPPORTUNISTIC = phone_sdp() + CRYPTO
 
 
+def crypto_of(suite: Suite) -> tuple[str, bytes]:
+    """A phone's attribute for a suite, and the key in it."""
+    key = bytes(range(suite.key_octets))
+    return f"a=crypto:1 {suite.value} inline:{b64encode(key).decode()}\r\n", key
+
+
 @dataclass
 class KeyedRecorder(Recorder):
     """Answers keys by keys, and offers them as a bridged call does."""
@@ -79,6 +85,26 @@ async def test_refused_offer(srtp: Srtp, body: str) -> None:
         await phone.request("INVITE", body=body)
         await phone.response(488)
         await phone.request("ACK", same_transaction=True)
+
+
+@pytest.mark.parametrize("suite", Suite)
+async def test_each_suite_is_agreed_on_in_an_offer_and_in_an_answer(suite: Suite) -> None:
+    desk, (crypto, key) = KeyedDesk(), crypto_of(suite)
+    async with running(desk, srtp=Srtp.REQUIRED) as agent, phone_of(agent) as phone:
+        accepted = await phone.call(SECURE.replace(CRYPTO, crypto))
+        (ours,) = parse_sdp_untrusted(accepted.body, Srtp.REQUIRED).crypto
+        assert desk.keys == [SrtpKeys(suite, ours.key, key)]
+        await phone.hang_up()
+    desk = KeyedDesk()
+    async with running(desk, srtp=Srtp.REQUIRED) as agent, phone_of(agent) as phone:
+        await phone.request("INVITE")
+        offered = parse_sdp_untrusted((await phone.response(200)).body, Srtp.REQUIRED).crypto
+        (ours,) = [crypto for crypto in offered if crypto.suite is suite]
+        tagged = crypto.replace(":1 ", f":{ours.tag} ")
+        await phone.request("ACK", body=SECURE.replace(CRYPTO, tagged))
+        await desk.handler.answered.wait()
+        assert desk.keys == [SrtpKeys(suite, ours.key, key)]
+        await phone.hang_up()
 
 
 async def test_optional_over_udp_is_the_default() -> None:
