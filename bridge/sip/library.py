@@ -137,7 +137,7 @@ class Library:
         config = pj.TransportConfig()
         config.port = address.port
         if not address.is_wildcard:
-            # A bound address is the Contact's; else that is the one that each phone can reach.
+            # Of UDP, a bound address is the Contact's; else that is the one that a phone reaches.
             config.boundAddress = address.host
         if address.transport == "tls":
             self._certify(config.tlsConfig, address)

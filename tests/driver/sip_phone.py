@@ -289,20 +289,22 @@ async def phone_of(
 
 
 @asynccontextmanager
-async def phone_connected(agent: SipAgent, files: TlsFiles) -> AsyncIterator[Phone]:
+async def phone_connected(
+    agent: SipAgent, files: TlsFiles, host: str = "127.0.0.1"
+) -> AsyncIterator[Phone]:
     """A phone that connects to the agent's second url, TCP or TLS, and listens nowhere."""
     place = agent.listening[1]
-    async with await connected(place, files) as stream:
+    async with await connected(place, files, host) as stream:
         agent_at = host_port(place.partition("//")[2])
         yield Phone(Connection(stream), agent_at, transport=place.partition(":")[0].upper())
 
 
 async def connected(
-    url: str, files: TlsFiles
+    url: str, files: TlsFiles, host: str = "127.0.0.1"
 ) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
-    """A connection to an agent's url at 127.0.0.1, with the handshake done."""
+    """A connection to an agent's url at an address, with the handshake done."""
     port = int(url.rpartition(":")[2])
-    plain = await trio.open_tcp_stream("127.0.0.1", port)
+    plain = await trio.open_tcp_stream(host, port)
     if not url.startswith("tls"):
         return plain
     context = ssl.create_default_context(cafile=str(files.certificate))

@@ -75,6 +75,25 @@ async def test_a_phone_that_listens_nowhere_hears_by_its_connection(
         assert bye.start_line.split()[1].lower() == target
 
 
+@pytest.mark.parametrize("host", ["127.0.0.2", "0.0.0.0"])
+@pytest.mark.parametrize("transport", STREAMS)
+async def test_a_phone_that_connected_is_told_the_address_that_it_reached(
+    tmp_path: Path, transport: str, host: str
+) -> None:
+    """The kernel would answer from 127.0.0.1, where one of the two listens to nobody."""
+    desk, files = Answering(), TlsFiles(*self_signed(tmp_path))
+    listen = ("udp://127.0.0.1:0", f"{transport}://{host}:0")
+    async with (
+        running(desk, listen=listen, tls=files) as agent,
+        phone_connected(agent, files, "127.0.0.2") as phone,
+    ):
+        accepted = await phone.call()
+        port = agent.listening[1].rpartition(":")[2]
+        target = f"<sip:bridge@127.0.0.2:{port};transport={transport}>"
+        assert accepted.get("contact").lower() == target
+        await phone.hang_up()
+
+
 async def test_when_the_connection_is_gone_the_named_port_is_tried(tmp_path: Path) -> None:
     desk, files = Answering(), TlsFiles(*self_signed(tmp_path))
     listen = ("udp://127.0.0.1:0", "tcp://127.0.0.1:0")

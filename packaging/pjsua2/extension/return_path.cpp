@@ -124,4 +124,23 @@ void returnToSource(pjsip_rx_data *rdata) {
     if (uri != nullptr && isDirect(rdata)) rewrite(contact, uri, rdata);
 }
 
+void nameReachedAddress(pjsip_tx_data *tdata) {
+    const pjsip_transport *transport = tdata->tp_info.transport;
+    const auto *cseq =
+        static_cast<pjsip_cseq_hdr *>(pjsip_msg_find_hdr(tdata->msg, PJSIP_H_CSEQ, nullptr));
+    if (transport == nullptr || !isStream(transport) ||
+        transport->dir != PJSIP_TP_DIR_INCOMING || cseq == nullptr ||
+        !pjsip_method_creates_dialog(&cseq->method))
+        return;
+    auto *contact = static_cast<pjsip_contact_hdr *>(
+        pjsip_msg_find_hdr(tdata->msg, PJSIP_H_CONTACT, nullptr));
+    pjsip_sip_uri *uri = contact ? sipUri(contact->uri) : nullptr;
+    char reached[PJ_INET6_ADDRSTRLEN];
+    if (uri == nullptr ||
+        pj_sockaddr_print(&transport->local_addr, reached, sizeof(reached), 0) == nullptr ||
+        pj_strcmp2(&uri->host, reached) == 0)
+        return;
+    pj_strdup2(tdata->pool, &uri->host, reached);
+}
+
 }  // namespace pj

@@ -15,4 +15,11 @@ namespace pj {
  */
 void returnToSource(pjsip_rx_data *rdata);
 
+/**
+ * Makes our Contact, in what leaves by a connection that a phone made, the address that the phone
+ * connected to. PJSIP names the one that the kernel would answer from, where we may not listen; a
+ * phone would connect to it for its ACK, and never reach us.
+ */
+void nameReachedAddress(pjsip_tx_data *tdata);
+
 }  // namespace pj

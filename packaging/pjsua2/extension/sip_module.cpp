@@ -216,6 +216,11 @@ pj_bool_t onMessage(pjsip_rx_data *rdata) {
     return PJ_FALSE;
 }
 
+pj_status_t onLeaving(pjsip_tx_data *tdata) {
+    nameReachedAddress(tdata);
+    return PJ_SUCCESS;
+}
+
 void onPingDone(void *token, pjsip_event *event) {
     SipModule::Impl *module = registered;
     if (module == nullptr) return;
@@ -250,6 +255,8 @@ SipModule::SipModule(const std::string &name, int priority) : impl_(new Impl) {
     impl_->pathModule.priority = kPathModulePriority;
     impl_->pathModule.on_rx_request = &onMessage;
     impl_->pathModule.on_rx_response = &onMessage;
+    impl_->pathModule.on_tx_request = &onLeaving;
+    impl_->pathModule.on_tx_response = &onLeaving;
 }
 
 SipModule::~SipModule() {
