@@ -37,7 +37,7 @@ DECODERS: Final = {
     Format.G729: ("g729", 8_000, b"\x00\xff"),
 }
 """Name and sample rate of FFmpeg's decoder, and the range of a frame's first octet."""
-LOUD: Final = 4_000
+LOUD: Final = 2_000
 SILENT: Final = 64
 """Of 32768, 54 dB below the loudest; what is left may be a constant, which nobody hears."""
 

@@ -51,7 +51,7 @@ class AsteriskTree:
 
     def command(self) -> list[str]:
         """The argument vector that runs this Asterisk with its own loader and libraries."""
-        return [*_loader(self.root), str(self.root / "usr/sbin/asterisk")]
+        return [*loader(self.root), str(self.root / "usr/sbin/asterisk")]
 
 
 def fetch_asterisk(suite: str) -> AsteriskTree:
@@ -178,7 +178,11 @@ def _unpack_whole(apt: PrivateApt, root: Path, version: str) -> None:
     building = Path(tempfile.mkdtemp(dir=root.parent, prefix=".building-"))
     try:
         apt.unpack([*WANTED, *apt.libraries_of(["asterisk"])], building)
-        _add_libraries_of_modules(apt, building)
+        modules = AsteriskTree(building, "").modules
+        loaded = [path for name in ALL_MODULES if (path := modules / f"{name}.so").exists()]
+        executable = building / "usr/sbin/asterisk"
+        # The package of modules depends on libraries for all of them, 60 MB; the lab loads few.
+        add_libraries(apt, building, "asterisk-modules", [executable, *loaded])
         (building / VERSION_FILE).write_text(version)
         shutil.rmtree(root, ignore_errors=True)
         building.chmod(0o755)
@@ -187,17 +191,18 @@ def _unpack_whole(apt: PrivateApt, root: Path, version: str) -> None:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _add_libraries_of_modules(apt: PrivateApt, root: Path) -> None:
-    """Fetches what the lab's modules still miss.
+def add_libraries(apt: PrivateApt, root: Path, package: str, loaded: Sequence[Path]) -> None:
+    """Fetches what some programs and modules of a package still miss, and no more than that.
 
-    The package of modules depends on libraries for all of them, 60 MB; the lab loads few.
+    Raises:
+        LabError: A library is in no package that this one depends on, or cannot be fetched.
     """
-    known = apt.libraries_of(["asterisk-modules"])
+    known = apt.libraries_of([package])
     unpacked: set[str] = set()
-    while missing := _missing_sonames(root):
+    while missing := _missing_sonames(root, loaded):
         named = {p for soname in missing for p in known if _may_hold(p, soname)} - unpacked
         if not named:
-            raise LabError(f"no dependency of asterisk-modules is named like {sorted(missing)}")
+            raise LabError(f"no dependency of {package} is named like {sorted(missing)}")
         packages = named | (set(apt.libraries_of(sorted(named))) - unpacked)
         apt.unpack(sorted(packages), root)
         unpacked |= packages
@@ -210,14 +215,12 @@ def _may_hold(package: str, soname: str) -> bool:
     return re.sub(r"[^a-z0-9+]", "", package).removesuffix("t64").startswith(plain)
 
 
-def _missing_sonames(root: Path) -> set[str]:
-    modules = AsteriskTree(root, "").modules
-    wanted = [path for name in ALL_MODULES if (path := modules / f"{name}.so").exists()]
+def _missing_sonames(root: Path, loaded: Sequence[Path]) -> set[str]:
     missing: set[str] = set()
-    for path in [root / "usr/sbin/asterisk", *wanted]:
+    for path in loaded:
         # As ldd does it: with --list a new loader stops at the first library that is missing.
         listed = subprocess.run(
-            [*_loader(root), str(path)],
+            [*loader(root), str(path)],
             env={"LD_TRACE_LOADED_OBJECTS": "1"},
             capture_output=True,
             text=True,
@@ -227,7 +230,8 @@ def _missing_sonames(root: Path) -> set[str]:
     return missing
 
 
-def _loader(root: Path) -> list[str]:
+def loader(root: Path) -> list[str]:
+    """The command that runs a program of an unpacked tree with the tree's own libraries."""
     candidates = [*root.glob("**/ld-linux*.so.*"), *root.glob("**/ld-2*.so")]
     # Bullseye's ld-linux is an absolute link that leads out of the tree.
     own = [path for path in candidates if path.is_file() and not path.is_symlink()]
@@ -241,7 +245,7 @@ def _loader(root: Path) -> list[str]:
 def _only(paths: Iterable[Path], what: str, root: Path) -> Path:
     first = next(iter(paths), None)
     if first is None:
-        raise LabError(f"the Asterisk unpacked in {root} has no {what}; delete that folder")
+        raise LabError(f"what is unpacked in {root} has no {what}; delete that folder")
     return first
 
 

@@ -249,6 +249,12 @@ ISSUE_D = (
         ("tests/interop/test_codecs.py",),
     ),
     Proof(
+        "baresip registers over UDP, TCP and TLS, and a wrong password does not; it calls Asterisk"
+        " and is called by it; two talk through two bridges, hold, and dial by RFC 4733 and SIP"
+        " INFO; with SRTP over TLS; each hears the other's tone",
+        ("tests/interop/test_baresip.py",),
+    ),
+    Proof(
         "All 49 messages of RFC 4475, over UDP and TCP: each is answered as the RFC has it, or"
         " dropped where PJSIP cannot parse it; the service stays up, a call keeps its audio",
         ("tests/unit/test_torture.py", f"{_E2E}/test_sip_torture.py"),

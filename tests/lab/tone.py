@@ -1,7 +1,7 @@
 """A mu-law test tone and how to find it again, independent of the bridge's own codecs."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 FRAME_SAMPLES = 160
 
@@ -36,8 +36,12 @@ def linear(octet: int) -> int:
 
 
 def tone_share(payload: bytes, frequency_hz: float) -> float:
-    """Which share of the power of mu-law audio lies at a frequency, 0 to 1 (Goertzel)."""
-    samples = [linear(octet) for octet in payload]
+    """Which share of the power of mu-law audio lies at a frequency, 0 to 1."""
+    return power_share([linear(octet) for octet in payload], frequency_hz)
+
+
+def power_share(samples: Sequence[int], frequency_hz: float) -> float:
+    """Which share of the power of linear samples lies at a frequency, 0 to 1 (Goertzel)."""
     power = sum(value * value for value in samples)
     step = 2 * math.pi * frequency_hz / 8000
     real = sum(value * math.cos(step * n) for n, value in enumerate(samples))
