@@ -152,9 +152,12 @@ class TestChallenge:
         self, username: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tried = []
-        monkeypatch.setattr(
-            "bridge.iax2.callee.frames_untrusted", lambda *arguments: tried.append(arguments) or ()
-        )
+
+        def nothing(*arguments: object) -> tuple[()]:
+            tried.append(arguments)
+            return ()
+
+        monkeypatch.setattr("bridge.iax2.callee.frames_untrusted", nothing)
         peer = taker(User(USERNAME, (SECRET,)), User("of-two-1", (b"one", b"two")))
         ring(peer, username)
         prove(peer)
