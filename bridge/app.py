@@ -145,7 +145,7 @@ class Service:
         return relay
 
     def _reception(self) -> Reception:
-        rtp_host = self._configuration.sip.listen[0].host
+        rtp_host = parts.rtp_host(self._configuration)
         return Reception(
             self._links.values(),
             lambda: self._relay.open(rtp_host),

@@ -189,6 +189,18 @@ def own_hosts(configuration: Configuration) -> tuple[str, ...]:
     return (sip.realm, *(url.host for url in sip.listen), *media)
 
 
+def rtp_host(configuration: Configuration) -> str:
+    """Return where phones' audio arrives while it is not known which of our addresses they reach.
+
+    It is that of SIP, or all of its family where SIP has several.
+    """
+    first, *others = (url.host for url in configuration.sip.listen)
+    is_ipv6 = ":" in first
+    if all(other == first or (":" in other) != is_ipv6 for other in others):
+        return first
+    return "::" if is_ipv6 else "0.0.0.0"  # noqa: S104  some of them are SIP's
+
+
 def hold_source(configuration: Configuration) -> HoldSource:
     """Return what makes the audio that far ends hear while a phone holds."""
     music = configuration.sip.hold_music

@@ -201,6 +201,12 @@ class InboundCall:
             self._refuse(Cause.NORMAL_TEMPORARY_FAILURE, now)
 
     def _offer(self, keys: KeyExchange, local_host: str, srtp: Srtp) -> LocalMedia:
+        """Let audio arrive by IPv4 or by IPv6, as the first phone that is called needs it."""
+        host, transfers = self._services.media_address or local_host, self._services.transfers
+        if self.media.ports.is_ipv6 != (":" in host):
+            if self._legs.count:
+                raise BridgeError("another phone is called already, by the other version of IP")
+            transfers.move(self.media, transfers.open_ports(host))
         return self._phone.local(local_host, self.formats, keys, srtp)
 
     def on_media(self, leg: TalkingLeg, remote: AudioDescription | None) -> LocalMedia:

@@ -39,6 +39,11 @@ class PortPair:
     rtp_port: int
 
     @property
+    def is_ipv6(self) -> bool:
+        """Whether they can be reached by IPv6, else by IPv4: never by both."""
+        return self.rtp.family == socket.AF_INET6
+
+    @property
     def receive(self) -> Receive:
         """Reads an RTP packet."""
         return self.rtp.recvfrom

@@ -14,7 +14,7 @@ class LocalHosts:
     """The addresses that SIP is listened on."""
 
     def __init__(self, listen: Sequence[ListenAddress]) -> None:
-        self._bound = {address.host for address in listen if not address.is_wildcard}
+        self._bound = [address.host for address in listen if not address.is_wildcard]
 
     def reached_by(self, source_host: str, arrived_at: str) -> str:
         """The address of ours that a source has reached, as good as it can be known.
@@ -29,7 +29,8 @@ class LocalHosts:
     def toward(self, host: str) -> str:
         """The address of ours that a host is called from; empty when it leads nowhere."""
         bound = [each for each in self._bound if (":" in each) == (":" in host)]
-        return bound[0] if bound else _answering_host(host)
+        answering = _answering_host(host)
+        return answering if answering in bound or not bound else bound[0]
 
 
 def _answering_host(host: str) -> str:

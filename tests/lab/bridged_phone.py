@@ -5,7 +5,8 @@ Both take down what they are asked; the phone does what a test says. Nothing her
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from types import SimpleNamespace
+from typing import Any, Final
 
 from bridge.iax2 import Format, VoicePath
 from bridge.media.pacing import ReorderBuffer
@@ -37,6 +38,7 @@ class FakeMedia:
     def __init__(self, story: "Story") -> None:
         self.closed = self.speaking = False
         self.last_rtp_at: float | None = None
+        self.ports: Any = SimpleNamespace(is_ipv6=False)
         self.on_digit: Callable[[str], None] = lambda _digit: None
         self.remotes: list[RemoteMedia] = []
         self.tones: list[Source | None] = []

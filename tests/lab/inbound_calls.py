@@ -166,6 +166,7 @@ class InboundStage:
         self.on_hold: HoldSource = nothing_on_hold
         self.contacts: Callable[[str], tuple[str, ...] | None] = self._contacts
         self.unreachable: set[str] = set()
+        self.reached_from: dict[str, str] = {}
         self.drawn = 0.0
         self._times = CallTimes(60, 3600, duration_s)
         self.srtp = Srtp.OFF
@@ -274,12 +275,15 @@ class InboundStage:
         uri = target.uri
         if uri in self.unreachable:
             raise BridgeError("the SIP URI cannot be reached")
-        phone = CalledPhone(uri, offer("192.0.2.2", self.srtp), self.story)
+        phone = CalledPhone(uri, offer(self._host(uri), self.srtp), self.story)
         phone.leg.srtp = self.srtp
         phone.leg.begin(inbound)
         phone.leg.on_ringing = inbound.on_ringing
         self.phones.append(phone)
         return phone.leg
+
+    def _host(self, uri: str) -> str:
+        return self.reached_from.get(uri, "192.0.2.2")
 
     def _open_media(self) -> CallMedia:
         if not self.ports_left:

@@ -1,6 +1,8 @@
 """What transfers use, in virtual time: the phones that are called, ports, and who is known."""
 
 from collections.abc import Callable
+from socket import AF_INET, AF_INET6
+from types import SimpleNamespace
 from typing import Any, cast
 
 from bridge.bridging.switchboard import LiveCall
@@ -74,13 +76,14 @@ class TransferDesk:
         self.phones.append(phone)
         return phone.leg
 
-    def _open(self, _local_host: str) -> PortPair:
+    def _open(self, local_host: str) -> PortPair:
         if not self.ports_left:
             raise BridgeError("no ports")
         self.ports_left -= 1
         rtp_port = FIRST_PORT + 2 * self.ports_left
         self.open_ports.add(rtp_port)
-        return PortPair(cast("Any", None), cast("Any", None), rtp_port)
+        unbound = SimpleNamespace(family=AF_INET6 if ":" in local_host else AF_INET)
+        return PortPair(cast("Any", unbound), cast("Any", None), rtp_port)
 
     def _close(self, ports: PortPair) -> None:
         self.open_ports.remove(ports.rtp_port)
@@ -88,6 +91,7 @@ class TransferDesk:
     def _move(self, media: CallMedia, ports: PortPair) -> None:
         self.open_ports.remove(ports.rtp_port)
         self.moved.append(ports.rtp_port)
+        media.ports = ports
         media.rtp_port = ports.rtp_port
 
 

@@ -10,7 +10,7 @@ from bridge.config import ConfigurationError, Loaded, load_configuration
 from bridge.config.report import plain_report
 from bridge.iax2 import Format
 from bridge.media.hold_music import FILE_OCTETS_MAX
-from bridge.parts import hold_source, phone_settings, sip_settings
+from bridge.parts import hold_source, phone_settings, rtp_host, sip_settings
 from bridge.sip.digest import Algorithm, ha1
 from bridge.sip.sdes import Srtp
 from tests.lab.certificates import self_signed
@@ -142,6 +142,22 @@ def test_hold_music(load: Load, complaint: Complaint, tmp_path: Path) -> None:
         ("music.wav", "expected comfort, or {file: PATH} of a WAV file in G.711"),
     ):
         assert complaint(f"hold_music: {wrong}") == f"sip.hold_music: {text}"
+
+
+@pytest.mark.parametrize(
+    ("listen", "host"),
+    [
+        ("'udp://192.0.2.1', 'tls://192.0.2.1', 'udp://[2001:db8::1]'", "192.0.2.1"),
+        ("'udp://192.0.2.1', 'udp://192.0.2.2'", "0.0.0.0"),
+        ("'udp://[::1]', 'udp://[2001:db8::1]'", "::"),
+    ],
+)
+def test_where_audio_of_calls_to_phones_arrives(
+    load: Load, tmp_path: Path, listen: str, host: str
+) -> None:
+    self_signed(tmp_path)
+    tls = "tls: {certificate: own.pem, key: own.key}"
+    assert rtp_host(load(f"listen: [{listen}], {tls}").configuration) == host
 
 
 def test_tls(load: Load, complaint: Complaint, tmp_path: Path) -> None:

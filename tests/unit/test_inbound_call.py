@@ -450,6 +450,14 @@ class TestForking:
         stage.phones[1].answers()
         assert stage.inbound.phase is Phase.TALKING
 
+    def test_the_first_one_says_by_which_ip_audio_arrives(self, stage: InboundStage) -> None:
+        stage.contacts = lambda _number: self.URIS
+        stage.reached_from = dict.fromkeys(self.URIS[:2], "2001:db8::2")
+        stage.unreachable = {self.URIS[0]}
+        stage.dialed()
+        assert [phone.uri for phone in stage.phones] == [self.URIS[1]]
+        assert len(stage.desk.moved) == 1
+
     def test_a_phone_without_a_contact(self, stage: InboundStage) -> None:
         stage.contacts = lambda _number: ()
         stage.dialed()
