@@ -220,7 +220,8 @@ ISSUE_C = (
         ("tests/unit/test_audit_hostile.py",),
     ),
     Proof(
-        "A capture of 1 GB is audited within 450 MB of memory, and a bar shows how far it is",
+        "A capture of 1 GB is audited within 450 MB of memory, also one that is made to take more,"
+        " and a bar shows how far it is",
         ("tests/e2e/test_large_capture.py",),
     ),
     Proof(
