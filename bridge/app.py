@@ -29,6 +29,7 @@ from bridge.bridging.transfer import Transfer
 from bridge.bridging.transfer_services import TransferServices
 from bridge.bridging.transfer_targets import TransferTargets
 from bridge.config import Configuration, HostPort, Loaded
+from bridge.descriptors import use_what_is_allowed
 from bridge.dialing.delivery import Phone, RegisteredPhone, Target
 from bridge.iax2 import (
     Address,
@@ -80,6 +81,7 @@ def run(loaded: Loaded, trace: TraceRequest | None = None) -> int:
     Raises:
         BridgeError: it cannot start; the text says what to do.
     """
+    use_what_is_allowed()
     trio.run(Service(loaded.configuration, trace).run)
     return 0
 
