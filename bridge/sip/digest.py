@@ -137,6 +137,10 @@ class DigestServer:
             for algorithm in self._algorithms
         )
 
+    def is_answered_by(self, fields: Iterable[str]) -> bool:
+        """Whether a request answers a challenge of this realm, rightly or not."""
+        return self._credentials(fields) is not None
+
     def judge(
         self, fields: Iterable[str], method: str, request_uri: str, source: str, now: float
     ) -> Judgement:

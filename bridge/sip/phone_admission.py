@@ -53,9 +53,10 @@ class PhoneAdmission:
             is_phone = self._registrar.knows_source(request.source[0])
             return Admitted() if is_phone else self._allowed(request)
         headers = MessageHeaders(request.message)
-        is_allowed = isinstance(self._allowed(request), Admitted)
-        if request.method == "INVITE" and is_allowed and not headers.all("authorization"):
-            return Admitted()
+        allowed = self._allowed(request)
+        says_who = self._digest.is_answered_by(headers.all("authorization"))
+        if request.method == "INVITE" and not says_who and isinstance(allowed, Admitted):
+            return allowed
         admitted = self._authenticate(request, headers)
         if request.method == "REGISTER" and isinstance(admitted, Admitted):
             return fault_of(request) or self._registrar.register(request, admitted.user)

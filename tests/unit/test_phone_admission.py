@@ -91,6 +91,14 @@ def test_an_allowed_phone_that_says_who_it_is_has_to_prove_it() -> None:
     assert "stale=true" in answer.headers[0][1]  # a nonce of another source
 
 
+def test_what_an_allowed_proxy_passes_on_for_another_realm_proves_nothing_here() -> None:
+    other = 'Digest username="a", realm="elsewhere", nonce="x", uri="sip:x", response="0"'
+    assert Desk().ask(source=FRIEND, Authorization=other) == Admitted()
+    refused = Desk().ask(source=STRANGER, Authorization=other)
+    assert isinstance(refused, Answer)
+    assert refused.status == 401
+
+
 def test_other_requests_are_for_allowed_and_registered_sources() -> None:
     desk = Desk()
     refused = desk.ask("OPTIONS")
