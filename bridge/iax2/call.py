@@ -356,6 +356,7 @@ class Call(CallLeg):
             return
         self._advance(event)
         self._timers.stop_all()
+        self._rekey_s = None  # though an RTKEY may be acknowledged yet
         elements = InformationElements.of((ElementType.CAUSECODE, (cause, 1)))
         subclass = IaxSubclass.REJECT if event is Input.REJECT else IaxSubclass.HANGUP
         # However much is outstanding: a peer that still listens must learn that this is the end.

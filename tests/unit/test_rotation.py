@@ -163,6 +163,20 @@ def test_a_call_that_is_over_rotates_nothing() -> None:
     assert not rtkeys(pair, NEAR)
 
 
+def test_no_key_is_sent_behind_a_hangup_that_does_not_arrive() -> None:
+    pair, near, _ = answered(near=2.0)
+    pair.swallow = lambda sent: sent.source == FAR
+    pair.elapse(2.1)
+    near.hang_up(pair.now)
+    # The RTKEY, sent again, is acknowledged; the HANGUP never comes through.
+    pair.swallow = lambda sent: sent.source == NEAR and len(sent.data) != RTKEY_OCTETS
+    pair.elapse(1)
+    sent = len(rtkeys(pair, NEAR))
+    pair.elapse(60)
+    assert near.state is State.ENDED
+    assert len(rtkeys(pair, NEAR)) == sent
+
+
 def test_a_channel_without_voice_rotates_as_well() -> None:
     sent: list[bytes] = []
     channel = FrameChannel(2, FAR, lambda datagram, _: sent.append(datagram))
