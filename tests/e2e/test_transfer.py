@@ -1,6 +1,6 @@
 """A phone gives its call to another phone; what both ends hear, and what the link shows."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import trio
 
-from tests.lab.engine_far_end import FarCall
-from tests.lab.flow import ENDS_WITHIN_S, FRAME_MS, Flow, gaps_ms, open_flow
+from tests.lab.engine_far_end import FarCall, HeardVoice
+from tests.lab.flow import FRAME_MS, Flow, gaps_ms, open_flow
 from tests.lab.phone import SipPhone, open_phone
 from tests.lab.phone_audio import PhoneAudio
 from tests.lab.phone_call import PhoneCall
@@ -17,6 +17,8 @@ from tests.lab.results import record, sized
 from tests.lab.two_sites import DESK, DESK_PASSWORD, PHONES, SECOND, next_call, open_sites
 
 LISTEN_S = sized(0.8, 10)
+SOON_S = 10.0
+ENDS_WITHIN_S = 3.0
 FRAMES = int(LISTEN_S * 1000 / FRAME_MS)
 
 
@@ -83,12 +85,31 @@ def numbers_heard(far_call: FarCall, audio: PhoneAudio, last: int) -> int:
     return sum(audio.number_of(voice.payload) is not None for voice in far_call.voice[-last:])
 
 
+def frames_of(voice: int, far_call: FarCall) -> int:
+    """How many of the last frames of a link are another far end's voice."""
+    heard = [each.payload[:80] for each in far_call.voice[-FRAMES:]]
+    return heard.count(bytes([voice]) * 80)
+
+
+def is_tone(heard: list[HeardVoice], phone: PhoneAudio) -> bool:
+    """Whether frames are neither silence nor a phone's."""
+    payloads = {each.payload for each in heard}
+    return len(payloads) > 3 and not any(phone.number_of(each) for each in payloads)
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Assert that something holds before long; a machine that is busy may take its time."""
+    with trio.fail_after(SOON_S):
+        while not holds():  # noqa: ASYNC110 - what is looked at are lists
+            await trio.sleep(0.1)
+
+
 async def assert_heard(far_call: FarCall, call: PhoneCall) -> None:
-    """Assert that a phone and the far end hear each other, and nobody else, from now on."""
-    await trio.sleep(LISTEN_S + 0.2)
+    """Assert that a phone and the far end hear each other, and nobody else."""
+    await trio.sleep(LISTEN_S)
     enough = FRAMES * 0.9
-    assert numbers_heard(far_call, call.audio, FRAMES) > enough
-    assert voices_heard(call.audio, FRAMES) > enough
+    await eventually(lambda: numbers_heard(far_call, call.audio, FRAMES) > enough)
+    await eventually(lambda: voices_heard(call.audio, FRAMES) > enough)
 
 
 def assert_link_shows_nothing(far_call: FarCall) -> None:
@@ -124,10 +145,9 @@ async def test_a_blind_transfer(tmp_path: Path) -> None:
         await other.reinvite("sendrecv")
         await assert_heard(far_call, other)
         await other.audio.send_digits("5", 0.2)
-        await trio.sleep(0.6)
+        await eventually(lambda: far_call.digits[-2:] == "#5")
         await other.bye()
         await far_call.wait_ended(ENDS_WITHIN_S)
-        assert far_call.digits[-2:] == "#5"
         far_call.digits = far_call.digits[:-1]
         assert_link_shows_nothing(far_call)
         record("transfer: blind", {"frames": len(far_call.voice), "gaps": 0})
@@ -140,10 +160,7 @@ async def test_the_phone_hangs_up_at_once_and_the_far_end_hears_ringback(tmp_pat
         await call.bye()
         other = await next_call(desk.other)
         other.ring()
-        await trio.sleep(0.5)
-        tone = {voice.payload for voice in far_call.voice[-20:]}
-        assert len(tone) > 3
-        assert numbers_heard(far_call, call.audio, 20) == 0
+        await eventually(lambda: is_tone(far_call.voice[-20:], call.audio))
         await other.answer()
         await assert_heard(far_call, other)
         await other.bye()
@@ -200,13 +217,11 @@ async def test_two_calls_of_links_are_joined(tmp_path: Path) -> None:
         assert await first.told(200) == [200]
         for call in (first, second):
             await over(call)
-        await trio.sleep(LISTEN_S + 0.3)
-        for far_call, voice in ((one, 2), (other, 1)):
-            heard = [each.payload[:80] for each in far_call.voice[-FRAMES:]]
-            assert heard.count(bytes([voice]) * 80) > FRAMES * 0.9
+        await trio.sleep(LISTEN_S)
+        await eventually(lambda: frames_of(2, one) > FRAMES * 0.9)
+        await eventually(lambda: frames_of(1, other) > FRAMES * 0.9)
         one.send_digit("7")
-        await trio.sleep(0.8)
-        assert other.digits[-1] == "7"
+        await eventually(lambda: other.digits[-1] == "7")
         one.hang_up(16)
         await other.wait_ended(ENDS_WITHIN_S)
         assert gaps_ms(one) == gaps_ms(other) == {FRAME_MS}
@@ -264,5 +279,5 @@ async def test_a_call_from_a_link_goes_to_another_phone(tmp_path: Path) -> None:
         to_a = sites.heard(call.audio, second.audio, sites.far)
     for way in (to_c, to_a):
         assert way.report.sent > 50
-        assert way.report.loss < 0.05, way
+        assert way.is_good, way
     record("transfer: from a link", {"to_c": to_c.figures(), "to_a": to_a.figures()})
