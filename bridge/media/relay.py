@@ -274,9 +274,8 @@ class Relay:
             PortsExhaustedError: The call cannot be taken.
         """
         media = CallMedia(self, self._ports.open(local_host))
-        self._know(media)
         try:
-            self._watch(media, self._unpaced)
+            self._know(media)
         except OSError as error:
             media.close()
             raise PortsExhaustedError(f"no RTP ports: {error.strerror}") from error
@@ -323,8 +322,6 @@ class Relay:
         self._ports.close(media.ports)
         media.use_ports(ports)
         self._know(media)
-        phase = None if media.phase is None else self._phases[media.phase]
-        self._watch(media, self._unpaced if phase is None else phase.epoll)
 
     def close(self) -> None:
         """Close all calls and the relay's descriptors."""
@@ -342,7 +339,7 @@ class Relay:
         media.phase = index = self._clock.choose(arrived_at if flowing else None)
         for bound in (media.ports.rtp, media.ports.rtcp):
             self._unpaced.unregister(bound)
-        self._watch(media, self._phases[index].epoll)
+        self._watch(media)
         self._clock.join(index, now)
         heappush(self._reports, (now + report_interval_s(), next(self._report_number), media))
         self.on_schedule()
@@ -351,12 +348,14 @@ class Relay:
     def _know(self, media: CallMedia) -> None:
         self._calls[media.ports.rtp.fileno()] = media
         self._reporters[media.ports.rtcp.fileno()] = media
+        self._watch(media)
 
     def _unknow(self, media: CallMedia) -> None:
         del self._calls[media.ports.rtp.fileno()]
         del self._reporters[media.ports.rtcp.fileno()]
 
-    def _watch(self, media: CallMedia, sockets: epoll) -> None:
+    def _watch(self, media: CallMedia) -> None:
+        sockets = self._unpaced if media.phase is None else self._phases[media.phase].epoll
         for bound in (media.ports.rtp, media.ports.rtcp):
             sockets.register(bound, EPOLLIN)
 
