@@ -118,7 +118,7 @@ def _written_over(opener: Opener, datagram: bytes) -> Iterator[FullFrame]:
 
     Source: Asterisk chan_iax2, update_packet(), as seen of 16.28 and 22.10.
     """
-    if not datagram[2] & _RETRANSMISSION:
+    if len(datagram) < FULL_CLEAR_OCTETS or not datagram[2] & _RETRANSMISSION:
         return
     plain = opener.open_padding(datagram)
     for padding_octets in _LONG_PADDINGS:
