@@ -14,7 +14,7 @@ from tests.lab.asterisk_config import EXTENSION, IAX_PORT, USERNAME
 from tests.lab.bridge_process import BridgeConfig
 from tests.lab.certificates import self_signed
 from tests.lab.tone import power_share
-from tests.lab.two_sites import DESK, DESK_PASSWORD, NOWHERE
+from tests.lab.two_sites import DESK, DESK_PASSWORD, NOWHERE, SECOND
 
 PORTS: Final = {"udp": 5060, "tcp": 5060, "tls": 5061}
 PASSWORD: Final = DESK_PASSWORD.replace(" ", "-")
@@ -45,7 +45,7 @@ class Registrar:
         return f"sip:{user}@{self.host}:{PORTS[transport]};transport={transport}"
 
     def calls(self, peer: str, secret: str, **link: Any) -> BridgeConfig:  # noqa: ANN401
-        """A bridge for the phone DESK that calls a peer for numbers behind a 9."""
+        """A bridge for the phones DESK and SECOND that calls a peer for numbers behind a 9."""
         return self._config(peer, secret, {"links": link})
 
     def accepts(self, secret: str) -> BridgeConfig:
@@ -60,7 +60,7 @@ class Registrar:
             "listen": [f"{name}://{self.host}:{port}" for name, port in PORTS.items()],
             "tls": {"certificate": str(self.certificate), "key": str(self.key)},
             "digest": ["md5"],  # softphones of libre refuse a challenge that offers SHA-256, too
-            "phones": [{"user": DESK, "password": PASSWORD}],
+            "phones": [{"user": user, "password": PASSWORD} for user in (DESK, SECOND)],
             "allow": [],
             "hold_music": "comfort",
         }
