@@ -154,12 +154,10 @@ class BridgedCall:
         """The phone gives its call to another one."""
         return self.transfers.refer(leg, refer)
 
-    def take_phone(
-        self, leg: TalkingLeg, keys: KeyExchange, *, may_be_silent: bool = False
-    ) -> None:
+    def take_phone(self, leg: TalkingLeg, keys: KeyExchange, *, may_be_quiet: bool = False) -> None:
         """Go on with another phone, whose audio has the link's codec."""
         self._talks, self._keys = leg, keys
-        self._phone.change(may_be_silent=may_be_silent)
+        self._phone.change(may_be_quiet=may_be_quiet)
         self.on_media(leg, leg.remote)
 
     def on_answered(self, _leg: TalkingLeg) -> None:

@@ -129,8 +129,7 @@ class InboundCall:
     def formats(self) -> tuple[Format, ...]:
         """The link's codec, or those that it may have."""
         voice = self._call.voice
-        formats = self.link.formats
-        return formats if voice is None else (voice.format,)
+        return self.link.formats if voice is None else (voice.format,)
 
     # The link's side
 
@@ -161,8 +160,7 @@ class InboundCall:
                 self._refuse(Cause.INVALID_NUMBER_FORMAT, now)
 
     def _on_dialed(self, digits: str, now: float) -> None:
-        dialed = self._acceptance.read(digits)
-        if dialed is None:
+        if (dialed := self._acceptance.read(digits)) is None:
             self._log.warning("what was dialed is no caller and number as caller_id.format says")
             self._refuse(Cause.INVALID_NUMBER_FORMAT, now)
             return
@@ -260,11 +258,9 @@ class InboundCall:
         """The phone gives its call to another one."""
         return self.transfers.refer(leg, refer)
 
-    def take_phone(
-        self, leg: TalkingLeg, keys: KeyExchange, *, may_be_silent: bool = False
-    ) -> None:
+    def take_phone(self, leg: TalkingLeg, keys: KeyExchange, *, may_be_quiet: bool = False) -> None:
         """Go on with another phone, whose audio has the link's codec."""
-        self._phone.change(may_be_silent=may_be_silent)
+        self._phone.change(may_be_quiet=may_be_quiet)
         self._legs.replace(leg, keys)
         if leg.remote is not None:
             self._agree(leg, leg.remote)

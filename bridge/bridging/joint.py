@@ -106,7 +106,7 @@ def join_calls(calls: Calls, services: TransferServices, tell: Callable[[int], N
             leg.hand_to(None)
             leg.end(REQUEST_TERMINATED, q850=Cause.NORMAL_CLEARING)
         services.move(call.media, pair)
-        call.take_phone(end, KeyExchange(), may_be_silent=True)
+        call.take_phone(end, KeyExchange(), may_be_quiet=True)
 
 
 def _open_ports(services: TransferServices) -> tuple[PortPair, PortPair]:

@@ -78,7 +78,7 @@ class PhoneSide:
         self._plays = False
         self._on_hold = False
         self._is_deaf = False
-        self._may_be_silent = False
+        self._may_be_quiet = False
         self._silent_since = 0.0
         self._up_since: float | None = None
 
@@ -162,17 +162,17 @@ class PhoneSide:
         The one that had the call has hung up, and is not missed.
         """
         self.hear(now, nothing=True)
-        self._may_be_silent = True
+        self._may_be_quiet = True
         if tone is not None and not self._plays:
             self._plays = True
             play_to_link(self._media, tone)
 
-    def change(self, *, may_be_silent: bool = False) -> None:
+    def change(self, *, may_be_quiet: bool = False) -> None:
         """Let another phone take the place of this one; what is agreed with it comes next.
 
-        One that `may_be_silent` is not missed when it sends no audio.
+        One that `may_be_quiet` is not missed when it sends no audio.
         """
-        self._may_be_silent = may_be_silent
+        self._may_be_quiet = may_be_quiet
         self._is_deaf = self._plays = False
         play_to_link(self._media, None)
 
@@ -206,7 +206,7 @@ class PhoneSide:
             self._up_since = now
         timeout_s = times.hold_timeout_s if self._on_hold else times.rtp_timeout_s
         last_at = max(self._media.last_rtp_at or 0.0, self._silent_since)
-        if not self._may_be_silent and now - last_at > timeout_s:
+        if not self._may_be_quiet and now - last_at > timeout_s:
             return "the phone sends no audio any more"
         if times.duration_s is not None and now - self._up_since >= times.duration_s:
             return "the call has lasted as long as one may"

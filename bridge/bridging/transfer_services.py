@@ -44,12 +44,10 @@ class Transferable(LegHandler, Protocol):
     def phone_leg(self) -> SipLeg | None:
         """The phone's leg while both sides talk; None before and after, and where it is none."""
 
-    def take_phone(
-        self, leg: TalkingLeg, keys: KeyExchange, *, may_be_silent: bool = False
-    ) -> None:
+    def take_phone(self, leg: TalkingLeg, keys: KeyExchange, *, may_be_quiet: bool = False) -> None:
         """Go on with another phone, whose audio has a codec of `formats`.
 
-        One that `may_be_silent` is not missed when it sends none.
+        One that `may_be_quiet` is not missed when it sends none.
         """
 
     def on_ended(self, leg: TalkingLeg, status: int, reason: str, q850: int | None) -> None:

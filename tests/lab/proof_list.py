@@ -290,6 +290,11 @@ ISSUE_D = (
         (f"{_E2E}/test_transfer.py",),
     ),
     Proof(
+        "baresip gives its call to another baresip, over UDP, and over TLS with SRTP: Asterisk"
+        " hears that one then",
+        ("tests/interop/test_baresip_transfer.py",),
+    ),
+    Proof(
         "Who calls is shown to the phone at the other bridge; an exchange that is trusted may"
         " assert it, who wants privacy is nobody, and the link shows nothing of it",
         ("tests/unit/test_sip_identity.py", f"{_E2E}/test_caller_shown.py"),

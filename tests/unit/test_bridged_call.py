@@ -368,7 +368,7 @@ class TestHold:
         assert phone.leg.is_over
 
     @pytest.mark.parametrize("direction", ["sendonly", "recvonly", "inactive"])
-    def test_phone_on_hold_may_be_silent(self, stage: Stage, direction: str) -> None:
+    def test_phone_on_hold_may_be_quiet(self, stage: Stage, direction: str) -> None:
         phone = stage.talking()
         assert phone.offers(direction)
         stage.run(100.0)
