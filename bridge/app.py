@@ -1,6 +1,5 @@
 """The composition root: the one place where parts are wired and the nursery is opened."""
 
-import gc
 import random
 import secrets
 import signal
@@ -16,6 +15,7 @@ import trio
 
 from bridge import __version__, config, parts
 from bridge.bridging.call import BridgedCall
+from bridge.bridging.emergency import EmergencyCall
 from bridge.bridging.inbound_call import InboundCall
 from bridge.bridging.inbound_services import InboundServices
 from bridge.bridging.limits import CallGate
@@ -23,14 +23,14 @@ from bridge.bridging.link import Link
 from bridge.bridging.link_peers import LinkPeers
 from bridge.bridging.reception import Reception
 from bridge.bridging.services import CallServices
-from bridge.bridging.switchboard import LiveCall, Switchboard
+from bridge.bridging.switchboard import Switchboard
 from bridge.bridging.tones import tones_of
 from bridge.bridging.transfer import Transfer
 from bridge.bridging.transfer_services import TransferServices
 from bridge.bridging.transfer_targets import TransferTargets
 from bridge.config import Configuration, HostPort, Loaded
 from bridge.descriptors import use_what_is_allowed
-from bridge.dialing.delivery import Phone, RegisteredPhone, Target
+from bridge.dialing.delivery import Phone, RegisteredPhone, Target, TrunkNumber
 from bridge.iax2 import (
     Address,
     Call,
@@ -48,6 +48,7 @@ from bridge.media.relay import Relay
 from bridge.media.sources import Source
 from bridge.net.alarm import Alarm
 from bridge.net.challenge_store import ChallengeStore
+from bridge.net.garbage import spare_the_collector
 from bridge.net.lag_watch import LagWatch
 from bridge.net.link_socket import LinkSocket
 from bridge.net.media_driver import media_sources
@@ -70,8 +71,8 @@ LEAVE_WITHIN_S: Final = 2.2
 ACKNOWLEDGED_WITHIN_S: Final = 0.3
 """For the HANGUPs then sent to be acknowledged; the whole stop stays below three seconds."""
 
-_COLLECTION_THRESHOLDS: Final = (20_000, 20, 100)
 _STOP_LOOK_S: Final = 0.05
+_TrunkCaller = InboundCall | EmergencyCall
 _log = structlog.get_logger(__name__)
 
 
@@ -117,8 +118,12 @@ class Service:
         own_hosts = parts.own_hosts(configuration)
         self._targets = TransferTargets(self._delivery, self._phones, own_hosts)
         self._transfers = self._transfer_services()
+        plan = parts.dial_plan(configuration)
+        self._emergencies = parts.emergency_desk(
+            configuration, plan, partial(self._call_trunk, urgent=True), self._relay.open
+        )
         self._switchboard = Switchboard(
-            plan=parts.dial_plan(configuration),
+            plan=plan,
             gate=CallGate(parts.call_limits(configuration)),
             links=self._links,
             open_media=self._relay.open,
@@ -127,7 +132,11 @@ class Service:
         )
         admission = self._phones.admission if self._phones else None
         self._agent = SipAgent(
-            parts.sip_settings(configuration), self._take, admission, self._lag.is_overloaded
+            parts.sip_settings(configuration),
+            self._take,
+            admission,
+            self._lag.is_overloaded,
+            self._emergencies.is_emergency,
         )
         self._trunks = {trunk.settings.name: trunk for trunk in self._agent.trunks}
         self._link_of_user = {
@@ -161,7 +170,7 @@ class Service:
             self._links.values(),
             trio.current_time,
             self._endpoint.dropped,
-            lambda: asdict(self._switchboard.counters),
+            lambda: {**asdict(self._switchboard.counters), "emergency": self._emergencies.taken},
             trunks=partial(trunks_seen, self._agent, trio.current_time),
         )
 
@@ -205,7 +214,7 @@ class Service:
             tone=self._tones,
             find_phone=self._targets.find,
             call_phone=self._call_phone,
-            find_call=self._find_call,
+            find_call=lambda call_id: self._switchboard.find(call_id),  # noqa: PLW0108  made later
             open_ports=self._ports.open,
             close_ports=self._ports.close,
             move=self._relay.move,
@@ -232,7 +241,7 @@ class Service:
     async def _serve(self) -> None:
         async with trio.open_nursery() as nursery:
             await self._start(nursery)
-            _spare_the_collector()
+            spare_the_collector()
             _log.info(
                 "ready",
                 version=__version__,
@@ -303,7 +312,7 @@ class Service:
         """Count what should be nothing when all calls are over."""
         return {
             "calls_taken": self._switchboard.counters.taken,
-            "calls_left": self._switchboard.live_calls,
+            "calls_left": self._switchboard.live_calls + self._emergencies.live_calls,
             "link_calls_left": self._endpoint.live_calls,
             "call_numbers_left": self._endpoint.call_numbers_leaked,
             "media_left": self._relay.calls_open,
@@ -312,7 +321,9 @@ class Service:
 
     # Wires
 
-    def _take(self, leg: SipLeg) -> BridgedCall | None:
+    def _take(self, leg: SipLeg) -> BridgedCall | EmergencyCall | None:
+        if self._emergencies.is_emergency(leg.called):
+            return self._emergencies.take(leg)
         return self._switchboard.take(leg)
 
     def _place(self, bridged: BridgedCall) -> Call:
@@ -332,15 +343,17 @@ class Service:
             return None if uris is None else tuple(map(Phone, uris))
         return None if target is None else (target,)
 
-    def _find_call(self, call_id: str) -> LiveCall | None:
-        return self._switchboard.find(call_id)
-
     def _call_target(self, target: Target, inbound: InboundCall, offer: MakeOffer) -> SipLeg:
         if isinstance(target, Phone):
             return self._call_phone(target.uri, inbound, offer)
+        return self._call_trunk(target, inbound, offer)
+
+    def _call_trunk(
+        self, target: TrunkNumber, caller: _TrunkCaller, offer: MakeOffer, *, urgent: bool = False
+    ) -> SipLeg:
         trunk = self._trunks[target.trunk]
-        leg = self._agent.call_trunk(trunk, target.user, inbound, offer)
-        leg.on_ringing = inbound.on_ringing
+        leg = self._agent.call_trunk(trunk, target.user, caller, offer, urgent=urgent)
+        leg.on_ringing = caller.on_ringing
         return leg
 
     def _call_phone(
@@ -382,13 +395,4 @@ class Service:
     def _on_media_failure(self, media: CallMedia, error: Exception) -> None:
         _log.error("media of a call failed", exc_info=error)
         self._switchboard.fail(media)
-
-
-def _spare_the_collector() -> None:
-    """Keep cyclic garbage collection short and rare: each full one would stop all audio.
-
-    What stands after the start stays for good, and calls leave few cycles behind.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECTION_THRESHOLDS)
+        self._emergencies.fail(media)

@@ -4,21 +4,27 @@ Owns no part and wires none: the composition root does.
 """
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
+import trio
+
 from bridge import config
+from bridge.bridging.emergency import EmergencyCall, EmergencyDesk, EmergencyServices
 from bridge.bridging.limits import CallLimits
 from bridge.bridging.link import Acceptance, Link
 from bridge.bridging.phone_side import CallTimes, HoldSource, nothing_on_hold
+from bridge.bridging.services import TalkingLeg
 from bridge.config import Configuration
 from bridge.config.phones import Phone
 from bridge.dialing.caller import CallerFormat
-from bridge.dialing.delivery import DeliveryPlan, PhoneRoute
+from bridge.dialing.delivery import DeliveryPlan, PhoneRoute, TrunkNumber
 from bridge.dialing.plan import DialPlan, Route
 from bridge.iax2 import CallProfile, ChallengeMemory, Registrant, RegistrationProfile, User
+from bridge.media.call_media import CallMedia
 from bridge.media.codecs import FORMAT_OF_NAME
 from bridge.sip.digest import Algorithm, ha1
+from bridge.sip.leg import MakeOffer
 from bridge.sip.phones import PhoneSettings
 from bridge.sip.registrar import RegistrarSettings
 from bridge.sip.sdes import Srtp
@@ -124,6 +130,25 @@ def delivery_plan(configuration: Configuration) -> DeliveryPlan:
     )
 
 
+def emergency_desk(
+    configuration: Configuration,
+    plan: DialPlan,
+    call: Callable[[TrunkNumber, EmergencyCall, MakeOffer], TalkingLeg],
+    open_media: Callable[[str], CallMedia],
+) -> EmergencyDesk:
+    """Return what takes phones' emergency calls."""
+    media_address = configuration.sip.media_address
+    services = EmergencyServices(
+        clock=trio.current_time,
+        call=call,
+        open_media=open_media,
+        media_address=str(media_address) if media_address else None,
+        times=call_times(configuration),
+    )
+    trunk = configuration.emergency.route if configuration.emergency else ""
+    return EmergencyDesk(plan, trunk, services)
+
+
 def dial_plan(configuration: Configuration) -> DialPlan:
     """Return where phones' calls go."""
     routes = [
@@ -138,7 +163,8 @@ def dial_plan(configuration: Configuration) -> DialPlan:
         if entry.link
     ]
     limits = {name: link.limits for name, link in configuration.links.items()}
-    return DialPlan(tuple(routes), limits)
+    emergency = configuration.emergency.dialed if configuration.emergency else {}
+    return DialPlan(tuple(routes), limits, emergency)
 
 
 def sip_settings(configuration: Configuration) -> SipSettings:

@@ -51,6 +51,8 @@ def cautions(configuration: Configuration) -> Iterator[Caution]:
 
 def _of_trunks(configuration: Configuration) -> Iterator[Caution]:
     used = {route.trunk for route in configuration.dialplan}
+    if configuration.emergency:
+        used.add(configuration.emergency.route)
     for name, trunk in configuration.trunks.items():
         if name not in used:
             yield ("trunks", name), "no route leads to this trunk"

@@ -241,9 +241,20 @@ def _phone_sees(link: Link) -> str:
 
 
 def _routes(configuration: Configuration) -> DescribedSection:
-    rows = [(route.match.pattern, _route(configuration, route)) for route in configuration.dialplan]
-    rows.append(("anything else", "404 Not Found"))
-    return DescribedSection("Routes, first match of the whole number first", tuple(rows))
+    rows = (
+        _emergency(configuration),
+        *((route.match.pattern, _route(configuration, route)) for route in configuration.dialplan),
+        ("anything else", "404 Not Found"),
+    )
+    return DescribedSection("Routes, first match of the whole number first", rows)
+
+
+def _emergency(configuration: Configuration) -> tuple[str, str]:
+    emergency = configuration.emergency
+    if emergency is None:
+        return "Emergency", "none: no number is treated as one"
+    numbers = ", ".join(emergency.dialed)
+    return "Emergency", f"{numbers}: to trunk {emergency.route} in clear, before any route below"
 
 
 def _route(configuration: Configuration, route: RouteEntry) -> str:

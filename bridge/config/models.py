@@ -39,7 +39,13 @@ from bridge.config.rsa_key import PrivateKey, fitting, private_key_of
 from bridge.config.secret import Secret
 from bridge.config.section import SecretField, Section, load_context
 from bridge.config.sip import Sip
-from bridge.config.trunks import Trunk, frozen_trunks
+from bridge.config.trunks import (
+    Emergency,
+    EmergencyField,
+    Trunk,
+    check_emergency,
+    frozen_trunks,
+)
 from bridge.config.values import expected, refusal
 from bridge.dialing.caller import CallerFormat, CallerFormatError
 from bridge.dialing.envelope import Envelope
@@ -274,6 +280,11 @@ class Configuration(Section):
         validate_default=True,
         description="SIP servers that calls are placed on, by their names",
     )
+    # Behind `trunks`, of which it names one.
+    emergency: EmergencyField = Field(
+        description="{numbers: [112, 911], route: TRUNK}, the numbers that never go over a link "
+        "but to a trunk, in clear; or none, where phones call no such numbers here"
+    )
     dialplan: tuple[RouteEntry, ...] = Field(
         (), description="which numbers go to which link, first match first"
     )
@@ -289,6 +300,15 @@ class Configuration(Section):
                 text = f"sip.listen has no {trunk.transport}://, which calls to it leave from"
                 raise refusal(text, name, "transport")
         return trunks
+
+    @field_validator("emergency")
+    @classmethod
+    def _emergency_has_a_trunk(
+        cls, emergency: Emergency | None, info: ValidationInfo
+    ) -> Emergency | None:
+        if "trunks" in info.data:
+            check_emergency(emergency, info.data["trunks"])
+        return emergency
 
     @field_validator("dialplan")
     @classmethod

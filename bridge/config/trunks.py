@@ -1,15 +1,15 @@
-"""SIP trunks: servers that calls are placed on."""
+"""SIP trunks, and the emergency numbers that go there: the sections `trunks` and `emergency`."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from bridge.config import values
 from bridge.config.limits import CALLS_MAX
 from bridge.config.section import SecretField, Section
-from bridge.config.values import HostPort, expected, split_host_port
+from bridge.config.values import HostPort, expected, refusal, split_host_port
 
 
 def _server(value: object) -> HostPort:
@@ -25,6 +25,9 @@ def _domain(value: object) -> str:
     if place is None or place.host != str(value).strip("[]"):
         raise expected("a host without a port, like sip.example.com")
     return place.host
+
+
+NO_EMERGENCY: Final = "none"
 
 
 class Trunk(Section):
@@ -78,6 +81,55 @@ class Trunk(Section):
         return self.domain or self.server.host
 
 
+def _numbers(numbers: tuple[str, ...]) -> tuple[str, ...]:
+    if not numbers or len(set(numbers)) != len(numbers):
+        raise expected("at least one number, each once, like [112, 911]")
+    return numbers
+
+
+Number = Annotated[
+    str, values.text_like(r"\+?[0-9*#]{1,32}", "a number as a phone dials it, like 112")
+]
+
+
+class Emergency(Section):
+    """The numbers that never go over a link."""
+
+    numbers: Annotated[tuple[Number, ...], AfterValidator(_numbers)] = Field(
+        description="emergency numbers as phones dial them"
+    )
+    route: values.LinkName = Field(description="the trunk that takes them, in clear")
+    outside_line: Annotated[str, values.text_like("[0-9*#]{1,8}", "digits, like 9")] | None = Field(
+        None, description="what phones may dial before them, like 9: it is not sent"
+    )
+
+    @property
+    def dialed(self) -> Mapping[str, str]:
+        """What phones may dial, with the number that the trunk gets."""
+        prefix = self.outside_line or ""
+        return {prefix + number: number for number in self.numbers} | {
+            number: number for number in self.numbers
+        }
+
+
+def _none_or_section(value: object) -> object:
+    if value == NO_EMERGENCY:
+        return None
+    if not isinstance(value, Mapping | Emergency):
+        raise expected("none, or {numbers: [112, 911], route: TRUNK}")
+    return value
+
+
+EmergencyField = Annotated[Emergency | None, BeforeValidator(_none_or_section)]
+
+
 def frozen_trunks(trunks: dict[str, Trunk]) -> Mapping[str, Trunk]:
     """Return the trunks as a mapping that nothing changes."""
     return MappingProxyType(trunks)
+
+
+def check_emergency(emergency: Emergency | None, trunks: Mapping[str, Trunk]) -> None:
+    """Refuse a route to a trunk that there is not."""
+    if emergency is not None and emergency.route not in trunks:
+        known = ", ".join(sorted(trunks)) or "none is configured"
+        raise refusal(f"expected the name of a trunk ({known})", "route")

@@ -141,10 +141,14 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class DialPlan:
-    """All routes in their order; `limits` holds an entry for every link that a route names."""
+    """All routes in their order; `limits` holds an entry for every link that a route names.
+
+    `emergency` holds the numbers that no route may carry, as dialed, with the number to call then.
+    """
 
     routes: Sequence[Route]
     limits: Mapping[str, DigitLimits]
+    emergency: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def resolve(self, called: str, *, caller: str = "") -> Destination | None:
         """Find the first route whose expression matches the whole number.
@@ -162,13 +166,29 @@ class DialPlan:
         number = canonical_number(called)
         if len(number) > CALLED_CHARACTERS_MAX:
             raise DialError(DialErrorKind.DOES_NOT_FIT)
+        route, dialed = self._route_of(number)
+        if route is None:
+            return None
+        digits = self._digits(dialed, caller, route.link)
+        others = tuple(self._others(dialed, caller, route))
+        return Destination(route.link, digits, others, route.allow_less_hidden)
+
+    def emergency_number(self, called: str) -> str | None:
+        """Return the emergency number that a phone has called, None for any other number.
+
+        It is one if what a route makes of it is, as of 9112 behind a 9, or else as it was dialed.
+        """
+        number = canonical_number(called)
+        if not self.emergency or len(number) > CALLED_CHARACTERS_MAX:
+            return None
+        _, dialed = self._route_of(number)
+        return self.emergency.get(dialed) or self.emergency.get(number)
+
+    def _route_of(self, number: str) -> tuple[Route | None, str]:
         for route in self.routes:
             if match := route.match.fullmatch(number):
-                dialed = route.dial.expand(match).translate(_DTMF_LETTERS)
-                digits = self._digits(dialed, caller, route.link)
-                others = tuple(self._others(dialed, caller, route))
-                return Destination(route.link, digits, others, route.allow_less_hidden)
-        return None
+                return route, route.dial.expand(match).translate(_DTMF_LETTERS)
+        return None, ""
 
     def _digits(self, dialed: str, caller: str, link: str) -> str:
         limits = self.limits[link]

@@ -9,10 +9,10 @@ from typing import Final, Protocol
 
 from bridge.iax2.auth import Address
 from bridge.iax2.constants import Format
-from bridge.iax2.voice import VoicePath
 from bridge.media import codecs
 from bridge.media.counters import MediaCounters
 from bridge.media.in_band_digits import listening_pull
+from bridge.media.line import VoiceLine
 from bridge.media.pacing import FRAME_MS, ReorderBuffer
 from bridge.media.phone_stream import PhoneStream
 from bridge.media.ports import PortPair, Receive, Send
@@ -41,7 +41,7 @@ UNNEGOTIATED: Final = -1
 class Owner(Protocol):
     """What a call needs of its relay."""
 
-    def connect(self, media: "CallMedia", path: VoicePath, now: float) -> int:
+    def connect(self, media: "CallMedia", path: VoiceLine, now: float) -> int:
         """Give the call its place in a batch; returns the slot of its phase that has begun."""
 
     def slot_from(self, media: "CallMedia", when: float) -> float:
@@ -140,7 +140,7 @@ class CallMedia:
         self.buffer: ReorderBuffer | RepackingBuffer = ReorderBuffer()
         self.pull = self._heard = self.buffer.pull
         self.phase: int | None = None
-        self.path: VoicePath | None = None
+        self.path: VoiceLine | None = None
         self.first_slot = NO_SLOT
         self.origin_ms = 0
         self.silence = b""
@@ -173,7 +173,7 @@ class CallMedia:
         if not remote.sends:
             self.buffer.clear()
 
-    def connect(self, path: VoicePath, send_full: Callable[[bytes, int], None], now: float) -> None:
+    def connect(self, path: VoiceLine, send_full: Callable[[bytes, int], None], now: float) -> None:
         """Begin to send toward the link: the first frame now, then one each 20 ms until `close`.
 
         Args:

@@ -34,9 +34,9 @@ from select import EPOLLIN, epoll
 from typing import Final
 
 from bridge.iax2.auth import Address
-from bridge.iax2.voice import VoicePath
 from bridge.media.call_media import CallMedia
 from bridge.media.compiled import FastPath, LinkReader, fast_path
+from bridge.media.line import VoiceLine
 from bridge.media.pacing import FRAME_MS, PHASES, PhaseClock
 from bridge.media.ports import PortPair, PortPool, PortsExhaustedError
 from bridge.media.rtcp import report_interval_s
@@ -281,7 +281,7 @@ class Relay:
             raise PortsExhaustedError(f"no RTP ports: {error.strerror}") from error
         return media
 
-    def connect(self, media: CallMedia, path: VoicePath, now: float) -> int:
+    def connect(self, media: CallMedia, path: VoiceLine, now: float) -> int:
         """Give a call its route and its place in a batch; see `CallMedia.connect`."""
         index = self._pace(media, now)
         peer, number = path.route

@@ -100,6 +100,7 @@ async def running(
     srtp: Srtp | None = Srtp.OFF,
     srtp_of: Mapping[str, Srtp] | None = None,
     is_overloaded: Callable[[], bool] = lambda: False,
+    urgent: str = "",
     session_s: tuple[int, int] = (1800, 90),
     tls: TlsFiles | None = None,
 ) -> AsyncIterator[SipAgent]:
@@ -115,7 +116,9 @@ async def running(
         min_se_s=session_s[1],
         tls=tls,
     )
-    agent = SipAgent(settings, on_incoming, admission, is_overloaded)
+    agent = SipAgent(
+        settings, on_incoming, admission, is_overloaded, lambda number: number == urgent
+    )
     async with trio.open_nursery() as nursery:
         await nursery.start(agent.run)
         yield agent

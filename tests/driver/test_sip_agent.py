@@ -212,6 +212,19 @@ async def test_overload_refuses_and_keeps() -> None:
         await second.request("ACK", same_transaction=True)
 
 
+async def test_overload_lets_an_urgent_call_through() -> None:
+    desk = Desk()
+    async with (
+        running(desk, is_overloaded=lambda: True, urgent=CALLED) as agent,
+        phone_of(agent) as phone,
+    ):
+        await phone.request("INVITE", body=phone_sdp())
+        assert (await phone.receive()).status == 100
+        desk.leg.end(486)
+        await phone.response(486)
+        await phone.request("ACK", same_transaction=True)
+
+
 async def test_closing_ends_every_call() -> None:
     rung, talking = Recorder(), Recorder()
 

@@ -246,6 +246,16 @@ ISSUE_D = (
         ("tests/e2e/test_trunks.py", "tests/driver/test_sip_trunks.py"),
     ),
     Proof(
+        "An emergency call goes from a phone to a trunk at once and in clear, whatever the limits;"
+        " audio measured both ways, busy, given up and hung up by either side; no packet of it is"
+        " on the link; a configuration that does not say where such calls go is refused",
+        (
+            "tests/e2e/test_emergency.py",
+            "tests/unit/test_config_trunks.py",
+            "tests/unit/test_emergency.py",
+        ),
+    ),
+    Proof(
         "Calls in every codec to Asterisk 22 and 16 come back whole",
         ("tests/interop/test_codecs.py",),
     ),

@@ -25,6 +25,7 @@ GOOD = """
 allow_inline_secrets: true
 sip: {allow: [192.0.2.0/24]}
 links: {hq: {peer: hq, username: b, secret: Zk3vQ0nS8xW5tB1yR7uJ4mE9pL2c}}
+emergency: none
 """
 
 
@@ -86,7 +87,7 @@ def test_check_names_every_error(tmp_path: Path, capsys: Capture) -> None:
     out, err = capsys.readouterr()
     assert out == ""
     assert f"error: {path}:1: sitee: unknown key; did you mean 'site'?\n" in err
-    assert "4 errors: correct the file and try again" in err
+    assert "5 errors: correct the file and try again" in err
 
 
 def test_check_of_a_file_that_is_not_there(tmp_path: Path, capsys: Capture) -> None:

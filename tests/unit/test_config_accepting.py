@@ -32,7 +32,7 @@ WEAK: Final = "9: links.hq.accept.secret: the secret is shorter than 22 characte
 
 def load(folder: Path, text: str = TEXT) -> Loaded:
     path = folder / "siax.yaml"
-    path.write_text(text)
+    path.write_text(f"{text}emergency: none\n")
     return load_configuration(path, SECRETS)
 
 

@@ -11,6 +11,7 @@ sip: {allow: [192.0.2.0/24]}
 links: {hq: {peer: hq, username: b, secret: {env: HQ}}}
 dialplan:
   - {match: '9(\d+)', link: hq, dial: '{1}'}
+emergency: none
 """
 NORTH = "north: {peer: n, username: b, secret: {env: %s}}"
 
@@ -74,12 +75,12 @@ def test_metrics_for_this_machine_alone_are_no_doubt(tmp_path: Path) -> None:
 
 
 def test_no_routes_at_all(tmp_path: Path) -> None:
-    text = QUIET.partition("dialplan")[0]
+    text = QUIET.partition("dialplan")[0] + "emergency: none\n"
     assert warnings_of(tmp_path, text) == ["2: dialplan: empty: every call gets 404"]
 
 
 def test_a_route_behind_the_same_expression(tmp_path: Path) -> None:
-    text = QUIET + r"  - {match: '9(\d+)', link: hq}" + "\n"
+    text = QUIET.replace("emergency", r"  - {match: '9(\d+)', link: hq}" + "\nemergency")
     assert warnings_of(tmp_path, text) == [
         "6: dialplan[1].match: never reached: dialplan[0] is the same"
     ]

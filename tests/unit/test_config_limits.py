@@ -21,7 +21,7 @@ LINK = "peer: hq, username: b, secret: {env: HQ}"
 def load(tmp_path: Path) -> Load:
     def load_text(text: str) -> Loaded:
         path = tmp_path / "siax.yaml"
-        path.write_text(text)
+        path.write_text(f"{text}\nemergency: none\n")
         return load_configuration(path, {"HQ": new_secret()})
 
     return load_text

@@ -23,7 +23,9 @@ from bridge.iax2.frames import FullFrame, MiniFrame
 from bridge.media.codecs import FORMAT_OF_NAME, frame_octets
 
 STRONG = "Zk3vQ0nS8xW5tB1yR7uJ4mE9pL2c"
-LEAST = "links: {hq: {peer: hq.example.net, username: branch-7, secret: {env: HQ}}}\n"
+LEAST = (
+    "links: {hq: {peer: hq.example.net, username: branch-7, secret: {env: HQ}}}\nemergency: none\n"
+)
 FROM_THE_ISSUE = r"""
 site: branch-7
 sip:
@@ -44,6 +46,7 @@ links:
     dialing: {slots: 26, slot_ms: 60, start_ms: [200, 600], terminator: "#"}
 dialplan:
   - {match: '^9(\d+)$', link: hq, dial: '{1}'}
+emergency: none
 """
 Load = Callable[[str], Loaded]
 
@@ -191,6 +194,7 @@ dialplan:
   - {match: '9(\d+', link: hq, dial: '{1}'}
   - {match: '9(\d+)', link: hqq, dial: '{2}'}
   - 7
+emergency: none
 """
     expected = [
         "1: site: expected a name",
@@ -222,26 +226,33 @@ dialplan:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "siax.yaml:1: links: is missing: at least one link, by its name"),
-        ("links: {}", "siax.yaml:1: links: expected at least one link"),
-        ("links: []", "siax.yaml:1: links: expected names and, below each, its keys"),
+        ("emergency: none", "siax.yaml:1: links: is missing: at least one link, by its name"),
+        ("{links: {}, emergency: none}", "siax.yaml:1: links: expected at least one link"),
+        ("{links: [], emergency: none}", "siax.yaml:1: links: expected names and, below each, its"),
+        (
+            "",
+            "siax.yaml:1: emergency: is missing: {numbers: [112, 911], route: TRUNK}, the numbers",
+        ),
         ("- a", "siax.yaml:1: expected keys and values below it"),
         ("hello", "siax.yaml:1: expected keys and values below it"),
-        (LEAST + "sip: []", "siax.yaml:2: sip: expected keys and values below it"),
-        (LEAST + "sip: {allow: 192.0.2.1}", "siax.yaml:2: sip.allow: expected a list"),
-        (LEAST + "encryption: off", "siax.yaml:2: encryption: unknown key; expected one of"),
-        (LEAST + "bind: x", "siax.yaml:2: bind: unknown key here; it belongs below iax"),
-        (LEAST + "sip: {site: x}", "siax.yaml:2: sip.site: unknown key here; it belongs at the"),
-        (LEAST + "sip: {listen: []}", "siax.yaml:2: sip.listen: expected a list of addresses"),
-        (LEAST + "nonsense:", "siax.yaml:2: nonsense: unknown key"),
-        (LEAST + "state_dir: ''", "siax.yaml:2: state_dir: expected a folder"),
-        (LEAST + "state_dir: ~nobody-at-all", "siax.yaml:2: state_dir: expected a folder; '~'"),
-        ("links: {accept: {username: x}}", "siax.yaml:1: links.accept.peer: is missing: the far"),
+        (LEAST + "sip: []", "siax.yaml:3: sip: expected keys and values below it"),
+        (LEAST + "sip: {allow: 192.0.2.1}", "siax.yaml:3: sip.allow: expected a list"),
+        (LEAST + "encryption: off", "siax.yaml:3: encryption: unknown key; expected one of"),
+        (LEAST + "bind: x", "siax.yaml:3: bind: unknown key here; it belongs below iax"),
+        (LEAST + "sip: {site: x}", "siax.yaml:3: sip.site: unknown key here; it belongs at the"),
+        (LEAST + "sip: {listen: []}", "siax.yaml:3: sip.listen: expected a list of addresses"),
+        (LEAST + "nonsense:", "siax.yaml:3: nonsense: unknown key"),
+        (LEAST + "state_dir: ''", "siax.yaml:3: state_dir: expected a folder"),
+        (LEAST + "state_dir: ~nobody-at-all", "siax.yaml:3: state_dir: expected a folder; '~'"),
+        (
+            "{links: {accept: {username: x}}, emergency: none}",
+            "siax.yaml:1: links.accept.peer: is m",
+        ),
         (LEAST.replace("hq: {", "dialing: {slots: 9, "), "siax.yaml:1: links.dialing.slots: unk"),
-        (LEAST + "dialplan: [{match: '', link: hq}]", "siax.yaml:2: dialplan[0].match: expected a"),
-        (LEAST + "dialplan: [{match: '[[a]', link: hq}]", "siax.yaml:2: dialplan[0].match: no reg"),
-        (LEAST + "dialplan: [{match: a, link: hq, dial: x}]", "siax.yaml:2: dialplan[0].dial: exp"),
-        (LEAST + "dialplan: [{match: a, link: hq, dial: '{1'}]", "siax.yaml:2: dialplan[0].dial: "),
+        (LEAST + "dialplan: [{match: '', link: hq}]", "siax.yaml:3: dialplan[0].match: expected a"),
+        (LEAST + "dialplan: [{match: '[[a]', link: hq}]", "siax.yaml:3: dialplan[0].match: no reg"),
+        (LEAST + "dialplan: [{match: a, link: hq, dial: x}]", "siax.yaml:3: dialplan[0].dial: exp"),
+        (LEAST + "dialplan: [{match: a, link: hq, dial: '{1'}]", "siax.yaml:3: dialplan[0].dial: "),
     ],
 )
 def test_single_mistakes(complaints: Complaints, text: str, complaint: str) -> None:

@@ -18,7 +18,9 @@ from tests.lab.wav import FRAMES, wav
 
 STRONG = "Zk3vQ0nS8xW5tB1yR7uJ4mE9pL2c"
 MD5, SHA = "0" * 32, "F" * 64
-LEAST = "links: {hq: {peer: hq.example.net, username: branch-7, secret: {env: HQ}}}\n"
+LEAST = (
+    "links: {hq: {peer: hq.example.net, username: branch-7, secret: {env: HQ}}}\nemergency: none\n"
+)
 ENVIRONMENT = {"HQ": STRONG, "ALICE": STRONG, "MD5": MD5, "SHA": SHA, "WEAK": "1234"}
 ALICE = "{user: alice, password: {env: ALICE}}"
 STORED = "{user: bob, ha1_md5: {env: MD5}, ha1_sha256: {env: SHA}}"

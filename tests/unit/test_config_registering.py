@@ -32,6 +32,7 @@ dialplan:
   - {match: '9(\d+)', link: hq, dial: '{1}'}
   - {match: '8(\d+)', link: branch, dial: '{1}'}
   - {from: hq, match: '2\d\d', to: 'sip:{0}@192.0.2.30'}
+emergency: none
 """
 SECOND: Final = """
   east:

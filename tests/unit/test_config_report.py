@@ -16,6 +16,7 @@ links:
 dialplan:
   - {match: '9([1-3]\d+)', link: hq, dial: '{1}'}
   - {match: '8(\d+)', link: lab, dial: '{1}'}
+emergency: none
 """
 
 

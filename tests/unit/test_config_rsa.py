@@ -32,6 +32,7 @@ def load(folder: Path, link: str) -> Loaded:
         "sip: {allow: [192.0.2.0/24]}\n"
         f"links: {{hq: {{peer: hq, username: branch-7, secret: {{env: HQ}}, {link}}}}}\n"
         "dialplan: [{match: '9(.+)', link: hq, dial: '{1}'}]\n"
+        "emergency: none\n"
     )
     return load_configuration(path, {"HQ": STRONG, "BACK": STRONG[::-1]})
 

@@ -17,6 +17,7 @@ links:
   backup: {peer: b, username: b, secret: {env: BACKUP}, OTHER}
 dialplan:
   - {match: '9(\d+)', link: [hq, backup], dial: '{1}', ENTRY}
+emergency: none
 """
 FLAG = "allow_less_hidden: true"
 

@@ -1,4 +1,4 @@
-"""Trunks in the configuration, and calls from links that go there."""
+"""Trunks and emergency numbers in the configuration, and what goes there."""
 
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,7 @@ trunks:
 dialplan:
   - {match: '9(\d+)', link: hq, dial: '{1}'}
   - {from: hq, match: '0(\d+)', trunk: provider, dial: '+49{1}'}
+emergency: none
 """
 
 
@@ -104,3 +105,69 @@ def test_what_is_doubtful(tmp_path: Path) -> None:
         ("trunks.provider", "no route leads to this trunk"),
         ("trunks.provider.password", "can be guessed by who sees its digest"),
     ]
+
+
+EMERGENCY: Final = ("emergency: none", "emergency: {numbers: [112, '000'], route: provider}")
+
+
+def test_emergency_numbers_are_no_routes(tmp_path: Path) -> None:
+    loaded = load(tmp_path, EMERGENCY)
+    plan = parts.dial_plan(loaded.configuration)
+    assert loaded.warnings == ()
+    for called, number in (
+        ("112", "112"),
+        ("1-1-2", "112"),
+        ("000", "000"),
+        ("9112", "112"),  # what the route of 9 would send
+        ("91125", None),
+        ("911", None),
+        ("0112", None),
+    ):
+        assert plan.emergency_number(called) == number
+    assert "112, 000: to trunk provider in clear, before any route" in plain_report(loaded)
+
+
+def test_an_emergency_number_behind_the_digits_of_an_outside_line(tmp_path: Path) -> None:
+    text = "emergency: {numbers: [112, 911], route: provider, outside_line: 0}"
+    plan = parts.dial_plan(load(tmp_path, ("emergency: none", text)).configuration)
+    assert [plan.emergency_number(n) for n in ("112", "0112", "0911", "00112")] == [
+        "112",
+        "112",
+        "911",
+        None,
+    ]
+
+
+def test_without_an_answer_about_emergency_calls_nothing_runs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(tmp_path, ("emergency: none", ""))
+    (problem,) = raised.value.problems
+    assert problem.key == "emergency"
+    assert problem.message == (
+        "is missing: {numbers: [112, 911], route: TRUNK}, the numbers that never go over a link "
+        "but to a trunk, in clear; or none, where phones call no such numbers here"
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ("", "emergency: is missing"),
+        ("off", "expected none, or {numbers: [112, 911], route: TRUNK}"),
+        ("[112]", "expected none, or {numbers: [112, 911], route: TRUNK}"),
+        ("{numbers: [], route: provider}", "at least one number, each once"),
+        ("{numbers: [1 1 2], route: provider}", "a number as a phone dials it"),
+        ("{numbers: [112], route: other}", "expected the name of a trunk (provider)"),
+        ("{numbers: [112]}", "emergency.route: is missing: the trunk that takes them"),
+        ("{numbers: [112], route: provider, outside_line: x}", "digits, like 9"),
+    ],
+)
+def test_what_is_no_answer_about_emergency_calls(tmp_path: Path, told: str, says: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(tmp_path, ("emergency: none", f"emergency: {told}"))
+    assert says in str(raised.value)
+
+
+def test_a_trunk_for_emergencies_alone_is_used(tmp_path: Path) -> None:
+    unused = ", trunk: provider, dial: '+49{1}'", ", to: 'phone:desk'"
+    assert load(tmp_path, EMERGENCY, unused).warnings == ()
