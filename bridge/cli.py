@@ -4,6 +4,7 @@ Exit codes: 0 all is well, 1 it failed while running, 2 wrong arguments or confi
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -100,7 +101,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        return command(arguments)
+        code = command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
+        return EXIT_FAILED
     except ConfigurationError as error:
         return _report_problems(error)
     except BridgeError as error:
@@ -109,6 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.name not in {"pjsua2", "_pjsua2"}:
             raise
         return _fail("pjsua2 is not installed: `make demo` builds it, or see README.md")
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

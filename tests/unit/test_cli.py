@@ -1,4 +1,5 @@
 import logging
+import os
 import socket
 import stat
 import subprocess
@@ -247,6 +248,15 @@ def test_the_module_is_the_command() -> None:
     command = [sys.executable, "-m", "bridge", "--version"]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stdout == f"siax {__version__}\n"
+
+
+def test_a_reader_that_has_left_is_no_crash() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "bridge", "keygen"]
+    done = subprocess.run(command, cwd=ROOT, check=False, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 @pytest.fixture
