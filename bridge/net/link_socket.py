@@ -165,10 +165,13 @@ class LinkSocket:
 
     def _transmit(self) -> None:
         """Send what the engine has queued; signals of many calls are of one size, and leave so."""
-        first = self._endpoint.poll_transmit()
-        if first is None:
+        poll = self._endpoint.poll_transmit
+        if (first := poll()) is None:
             return
-        queued = chain((first,), iter(self._endpoint.poll_transmit, None))
+        if (second := poll()) is None:
+            self._send_each((first.data,), first.address)
+            return
+        queued = chain((first, second), iter(poll, None))
         for (address, _), alike in groupby(queued, lambda sent: (sent.address, len(sent.data))):
             self.send_batch([transmit.data for transmit in alike], address)
 
