@@ -99,10 +99,14 @@ class SrtpSockets:
         """Send an RTP packet.
 
         Raises:
-            OSError: As the socket does.
-            Error: The key has been used up, after 2**48 packets.
+            OSError: As the socket does; or its number was sent under this key before, as that of a
+                frame of the link that came twice.
         """
-        return self._send(self._outbound.protect(packet), destination)
+        try:
+            sealed = self._outbound.protect(packet)
+        except Error as error:
+            raise OSError(str(error)) from None
+        return self._send(sealed, destination)
 
     def receive_report(self, octets: int) -> tuple[bytes, Any]:
         """Read an RTCP packet, as `receive` does."""

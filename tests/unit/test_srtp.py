@@ -75,6 +75,25 @@ def test_audio_both_ways(calls: RelayCalls, suite: Suite) -> None:
 
 
 @pytest.mark.parametrize("suite", Suite)
+def test_a_frame_that_comes_twice_is_sent_once_and_ends_no_call(
+    calls: RelayCalls, suite: Suite
+) -> None:
+    phone, media, far = calls.connected()
+    secured = SrtpPhone(phone, media, suite)
+    secured.agree()
+    secured.send(1)
+    calls.slot()
+    for number in (1, 2, 4, 3, 2, 3, 5):
+        calls.from_link(far, 20 * number, speech(number))
+    heard = [secured.inbound.unprotect(datagram) for datagram in phone.received_datagrams()]
+    assert [parse_rtp_untrusted(packet).payload for packet in heard] == [
+        speech(number) for number in (1, 2, 4, 3, 5)
+    ]
+    assert media.counters.send_failed == 2
+    assert not calls.failures
+
+
+@pytest.mark.parametrize("suite", Suite)
 def test_reports_both_ways(calls: RelayCalls, suite: Suite) -> None:
     phone = calls.phone()
     media = calls.call(phone)
