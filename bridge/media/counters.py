@@ -14,7 +14,7 @@ class MediaCounters:
         unused: Audio before the link was connected, or of a phone that said it sends none.
         unheard: Frames of the link while a tone or digit plays, or the phone is not to be sent to.
         late: Frames of the link that came twice or far too late.
-        send_blocked, send_failed, receive_failed: Errors of the sockets, ICMP's and SRTP's included.
+        send_blocked, send_failed, receive_failed: Errors of sockets, ICMP and SRTP.
         digits_received, digits_sent: RFC 4733 events.
     """
 
