@@ -3,6 +3,7 @@
 Source: RFC 5456 section 10, and Asterisk's chan_iax2 for RTKEY.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from bridge.audit.wire import Kind, read_datagram
@@ -12,6 +13,7 @@ from bridge.iax2.constants import DTMF_DIGITS, ElementType, FrameType, IaxSubcla
 from bridge.iax2.elements import parse_elements_untrusted
 from bridge.iax2.errors import FrameError
 from bridge.iax2.frames import FullFrame, parse_frame_untrusted
+from bridge.iax2.keys import written_over_untrusted
 from bridge.iax2.plausibility import is_echo
 
 _KEYS_KEPT: Final = 3
@@ -37,6 +39,17 @@ def read_full(clear: bytes | None) -> FullFrame | None:
     return frame if _is_known(frame) else None
 
 
+def _readings(opener: Opener, datagram: bytes) -> Iterator[tuple[bytes, FullFrame]]:
+    """Give what a full frame can be under a key, in clear, what is likely first."""
+    clear = opener.open_full(datagram)
+    frame = read_full(clear)
+    if clear is not None and frame is not None:
+        yield clear, frame
+    for spoilt in written_over_untrusted(opener, datagram):
+        if read_full(spoilt.encode()) is not None:
+            yield spoilt.encode(), spoilt
+
+
 def _is_known(frame: FullFrame) -> bool:
     match frame.frame_type:
         case FrameType.IAX:
@@ -59,16 +72,19 @@ def first_key(challenge: bytes, secrets: list[bytes], authrep: bytes) -> bytes |
     """
     for secret in secrets:
         key = derive_key(challenge, secret)
-        frame = read_full(Opener(key).open_full(authrep))
-        if frame is None or (frame.frame_type, frame.subclass) != _AUTHREP:
-            continue
-        elements = parse_elements_untrusted(frame.data)
-        result = elements.get(ElementType.MD5_RESULT)
-        if result is None and ElementType.RSA_RESULT in elements:
-            return key
-        if result is not None and equal(result.lower(), key.hex().encode()):
+        if any(_proves(frame, key) for _, frame in _readings(Opener(key), authrep)):
             return key
     return None
+
+
+def _proves(frame: FullFrame, key: bytes) -> bool:
+    if (frame.frame_type, frame.subclass) != _AUTHREP:
+        return False
+    elements = parse_elements_untrusted(frame.data)
+    result = elements.get(ElementType.MD5_RESULT)
+    if result is None:
+        return ElementType.RSA_RESULT in elements
+    return equal(result.lower(), key.hex().encode())
 
 
 _AUTHREP: Final = (FrameType.IAX, IaxSubclass.AUTHREP)
@@ -90,11 +106,10 @@ class SideOpener:
 
     def _full(self, datagram: bytes) -> bytes | None:
         for opener in self._openers:
-            clear = opener.open_full(datagram)
-            frame = read_full(clear)
-            if frame is not None and self._is_timely(frame):
-                self._learn(frame)
-                return clear
+            for clear, frame in _readings(opener, datagram):
+                if self._is_timely(frame):
+                    self._learn(frame)
+                    return clear
         return None
 
     def _is_timely(self, frame: FullFrame) -> bool:
@@ -108,7 +123,8 @@ class SideOpener:
             self._audio_octets, self._voice_ms = len(frame.data), frame.timestamp_ms & _TIME_MASK
         if (frame.frame_type, frame.subclass) == (FrameType.IAX, IaxSubclass.RTKEY):
             key = parse_elements_untrusted(frame.data).get(ElementType.CHALLENGE)
-            if key is not None and len(key) == KEY_OCTETS and not frame.retransmission:
+            known = any(opener.key == key for opener in self._openers)
+            if key is not None and len(key) == KEY_OCTETS and not known:
                 self._openers = [Opener(key), *self._openers][:_KEYS_KEPT]
                 self.rotations += 1
 

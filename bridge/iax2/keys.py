@@ -11,6 +11,8 @@ from enum import Enum
 from typing import Final
 
 from bridge.iax2.cipher import FULL_CLEAR_OCTETS, Opener
+from bridge.iax2.constants import FrameType
+from bridge.iax2.elements import parse_elements_untrusted
 from bridge.iax2.errors import FrameError
 from bridge.iax2.frames import FullFrame, parse_frame_untrusted
 from bridge.iax2.plausibility import is_known
@@ -19,7 +21,10 @@ KEYS_ANNOUNCED_MAX: Final = 2
 """How many keys a peer may announce without proving one; the oldest gives way."""
 
 _RETRANSMISSION: Final = 0x80
-_LONG_PADDINGS: Final = range(31, 21, -1)
+_WITH_DATA: Final = frozenset(
+    {FrameType.VOICE, FrameType.VIDEO, FrameType.TEXT, FrameType.IMAGE, FrameType.HTML}
+)
+_LONG_PADDINGS: Final = range(22, 32)
 
 
 class KeyOrigin(Enum):
@@ -73,7 +78,7 @@ class ReceiveKeys:
     ) -> FullFrame | None:
         """Return the full frame under the first key that makes it plausible, or None."""
         openers = (self.current, *self._announced, *self._previous)
-        for read in (_as_it_is, _written_over):
+        for read in (_as_it_is, written_over_untrusted):
             for opener in openers:
                 for frame in read(opener, datagram):
                     if judge(frame):
@@ -100,7 +105,7 @@ def open_full_untrusted(opener: Opener, datagram: bytes) -> FullFrame | None:
 def frames_untrusted(opener: Opener, datagram: bytes) -> Iterator[FullFrame]:
     """Give what a full frame can be under a key; what is likely comes first."""
     yield from _as_it_is(opener, datagram)
-    yield from _written_over(opener, datagram)
+    yield from written_over_untrusted(opener, datagram)
 
 
 def _as_it_is(opener: Opener, datagram: bytes) -> Iterator[FullFrame]:
@@ -109,7 +114,7 @@ def _as_it_is(opener: Opener, datagram: bytes) -> Iterator[FullFrame]:
         yield frame
 
 
-def _written_over(opener: Opener, datagram: bytes) -> Iterator[FullFrame]:
+def written_over_untrusted(opener: Opener, datagram: bytes) -> Iterator[FullFrame]:
     """Give what a retransmission can be whose iseqno was written over its encrypted octets.
 
     An Asterisk that calls with RSA forgets that what waits for its acknowledgement is encrypted.
@@ -123,8 +128,21 @@ def _written_over(opener: Opener, datagram: bytes) -> Iterator[FullFrame]:
     plain = opener.open_padding(datagram)
     for padding_octets in _LONG_PADDINGS:
         frame = _parse(datagram[:FULL_CLEAR_OCTETS] + plain[padding_octets:])
-        if frame is not None and is_known(frame):
+        if frame is not None and is_known(frame) and _is_whole(frame):
             yield frame
+
+
+def _is_whole(frame: FullFrame) -> bool:
+    """Tell whether what follows the header can belong to it, so that its place is the right one."""
+    if frame.frame_type == FrameType.CONTROL:
+        return True
+    if frame.frame_type != FrameType.IAX:
+        return bool(frame.data) is (frame.frame_type in _WITH_DATA)
+    try:
+        parse_elements_untrusted(frame.data)
+    except FrameError:
+        return False
+    return True
 
 
 def _parse(clear: bytes) -> FullFrame | None:

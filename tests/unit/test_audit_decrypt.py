@@ -1,5 +1,6 @@
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -152,17 +153,27 @@ def test_both_roles_of_our_own_call_and_rsa_with_rotation_both_ways(tmp_path: Pa
     assert (opened.written, opened.left_out) == (len(ours), 0)
 
 
-def test_rsa_with_secret_and_keys_rotated_by_both(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spoilt", [False, True], ids=["as sent", "sent again by Asterisk"])
+def test_rsa_with_secret_and_keys_rotated_by_both(tmp_path: Path, *, spoilt: bool) -> None:
     capture = tmp_path / "rsa.pcap"
-    wire, clear = _rsa_call()
+    wire, clear = _rsa_call(spoilt=spoilt)
     _write(capture, wire)
     (call,) = decrypt_capture(capture, [b"rsa secret"], tmp_path / "clear.pcap").calls
     assert (call.written, call.left_out, call.rotations) == (len(wire), 0, 2)
     assert [datagram.octets for datagram in datagrams_of(tmp_path / "clear.pcap")] == clear
 
 
-def _rsa_call() -> tuple[list[Datagram], list[bytes]]:
-    """A call with RSA: after the set-up each side rotates its key, then sends audio."""
+def _rsa_call(*, spoilt: bool) -> tuple[list[Datagram], list[bytes]]:
+    """A call with RSA: after the set-up each side rotates its key, then sends audio.
+
+    With `spoilt` each full frame got lost and was sent again, iseqno written over what is sealed.
+    """
+
+    def seal(sealer: Sealer, frame: FullFrame) -> bytes:
+        octets = bytearray(sealer.seal_full(frame.encode()))
+        octets[9] ^= 0x5A * spoilt
+        return bytes(octets)
+
     key = derive_key(b"123", b"rsa secret")
     new = InformationElements.of((ElementType.VERSION, (2, 2)))
     ask = InformationElements.of(
@@ -171,23 +182,23 @@ def _rsa_call() -> tuple[list[Datagram], list[bytes]]:
         (ElementType.ENCRYPTION, (0x8001, 2)),
     )
     answer = InformationElements.of((ElementType.RSA_RESULT, b"x" * 172))
+    proof = replace(_iax(5, 6, 2, IaxSubclass.AUTHREP, answer), retransmission=spoilt)
     frames: list[tuple[bool, FullFrame | MiniFrame]] = [
         (True, _iax(5, 0, 0, IaxSubclass.NEW, new)),
         (False, _iax(6, 5, 1, IaxSubclass.AUTHREQ, ask)),
-        (True, _iax(5, 6, 2, IaxSubclass.AUTHREP, answer)),
+        (True, proof),
     ]
     sealers = {True: Sealer(key), False: Sealer(key)}
-    wire = [frame.encode() for _, frame in frames[:2]] + [
-        sealers[True].seal_full(frames[2][1].encode())
-    ]
+    wire = [frame.encode() for _, frame in frames[:2]] + [seal(sealers[True], proof)]
     for near, ours, theirs in ((True, 5, 6), (False, 6, 5)):
         fresh = bytes((ours,)) * 16
         rotate = InformationElements.of((ElementType.CHALLENGE, fresh))
-        frames.append((near, _iax(ours, theirs, 20, IaxSubclass.RTKEY, rotate)))
-        wire.append(sealers[near].seal_full(frames[-1][1].encode()))
-        sealers[near] = Sealer(fresh)
-        frames.append((near, FullFrame(ours, theirs, 20, 1, 1, FrameType.VOICE, 4, b"a" * 160)))
-        wire.append(sealers[near].seal_full(frames[-1][1].encode()))
+        rtkey = _iax(ours, theirs, 20, IaxSubclass.RTKEY, rotate)
+        voice = FullFrame(ours, theirs, 20, 1, 1, FrameType.VOICE, 4, b"a" * 160)
+        for frame, next_sealer in ((rtkey, Sealer(fresh)), (voice, None)):
+            frames.append((near, replace(frame, retransmission=spoilt)))
+            wire.append(seal(sealers[near], replace(frame, retransmission=spoilt)))
+            sealers[near] = next_sealer or sealers[near]
         frames.append((near, MiniFrame(ours, 40, b"b" * 160)))
         wire.append(sealers[near].seal_mini(frames[-1][1].encode()))
     datagrams = [

@@ -8,7 +8,13 @@ import pytest
 from bridge.iax2.cipher import Opener
 from bridge.iax2.constants import FrameType
 from bridge.iax2.frames import FullFrame
-from bridge.iax2.keys import KeyOrigin, KeyUse, ReceiveKeys, open_full_untrusted
+from bridge.iax2.keys import (
+    KeyOrigin,
+    KeyUse,
+    ReceiveKeys,
+    open_full_untrusted,
+    written_over_untrusted,
+)
 from tests.vectors.reference import reference_encrypt
 
 OLD, NEW, NEWER, FOREIGN = (bytes([number]) * 16 for number in (1, 2, 3, 4))
@@ -127,6 +133,10 @@ class TestRetransmissionWrittenOver:
             replace(FRAME, retransmission=True),
             FullFrame(77, 5, 400, 3, 2, FrameType.VOICE, 4, bytes(range(160)), retransmission=True),
             FullFrame(77, 5, 400, 3, 2, FrameType.IAX, 39, bytes(18), retransmission=True),
+            FullFrame(77, 5, 400, 3, 2, FrameType.CONTROL, 4, retransmission=True),
+            FullFrame(
+                77, 5, 400, 3, 2, FrameType.CONTROL, 22, b"whose number", retransmission=True
+            ),
         ],
     )
     @pytest.mark.parametrize("iseqno", [0, 2, 77, 255])
@@ -138,6 +148,20 @@ class TestRetransmissionWrittenOver:
             octets[9] = iseqno
             assert keys.open(bytes(octets), frame.__eq__, 2.0) == frame
         assert keys.use.origin is KeyOrigin.PEER
+
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            FullFrame(77, 5, 400, 3, 2, FrameType.IAX, 39, b"no element", retransmission=True),
+            FullFrame(77, 5, 400, 3, 2, FrameType.CNG, 0, b"no such data", retransmission=True),
+            FullFrame(77, 5, 400, 3, 2, FrameType.VOICE, 4, retransmission=True),
+            FullFrame(77, 5, 400, 3, 2, 99, 4, retransmission=True),
+        ],
+    )
+    def test_what_cannot_be_whole_is_no_reading(self, frame: FullFrame) -> None:
+        octets = bytearray(sealed(OLD, frame.encode()))
+        octets[9] ^= 1
+        assert frame not in list(written_over_untrusted(Opener(OLD), bytes(octets)))
 
     def test_nothing_else_is_read_so(self) -> None:
         keys = ReceiveKeys(Opener(OLD), 1.0)
