@@ -49,7 +49,8 @@ class PhoneStream:
         self.ssrc = int.from_bytes(entropy(4), "big")
         self.timestamp = int.from_bytes(entropy(4), "big")
         self.timestamp_at: float | None = None
-        self._sequence = int.from_bytes(entropy(2), "big")
+        # The lower half: who misses our first packets must miss no wrap (RFC 3711 section 3.3.1).
+        self._sequence = int.from_bytes(entropy(2), "big") >> 1
         self._offset_samples = 0
         self.change_source()
 

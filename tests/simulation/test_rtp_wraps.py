@@ -37,6 +37,7 @@ def test_our_own_numbers_wrap_60_s_after_the_call_began() -> None:
     with RelayCalls() as calls:
         phone, media, far = calls.connected()
         media.stream = PhoneStream(near_the_wrap)
+        media.stream._sequence = -FRAMES_BEFORE & SEQUENCE_MASK
         received = []
         for number in range(FRAMES):
             calls.from_link(far, number * 20, speech(number))

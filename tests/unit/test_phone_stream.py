@@ -32,6 +32,8 @@ class Listener:
 
 def test_begins_at_random_and_wraps() -> None:
     stream = Listener().stream
+    assert stream._sequence == 0x7FFF
+    stream._sequence = 0xFFFE
     packets = [
         parse_rtp_untrusted(stream.audio_header(ms, 8, ms / 1000) or b"") for ms in range(0, 60, 20)
     ]

@@ -10,6 +10,7 @@ from pylibsrtp import Policy, Session
 
 from bridge.iax2.constants import Format
 from bridge.media.call_media import CallMedia
+from bridge.media.phone_stream import PhoneStream
 from bridge.media.rtcp import build_report
 from bridge.media.rtp import RtpPacket, parse_rtp_untrusted
 from bridge.media.srtp import SrtpKeys, SrtpSockets, Suite
@@ -91,6 +92,20 @@ def test_a_frame_that_comes_twice_is_sent_once_and_ends_no_call(
     ]
     assert media.counters.send_failed == 2
     assert not calls.failures
+
+
+def test_a_phone_that_misses_our_first_packets_understands_the_next(calls: RelayCalls) -> None:
+    """It knows no wrap of numbers that it did not see (RFC 3711 section 3.3.1)."""
+    phone, media, far = calls.connected()
+    media.stream = PhoneStream(lambda octets: b"\xff\xfd\xff\xfd"[:octets])
+    secured = SrtpPhone(phone, media)
+    secured.agree()
+    secured.send(1)
+    calls.slot()
+    for number in range(1, 6):
+        calls.from_link(far, 20 * number, speech(number))
+    *_, last = phone.received_datagrams()
+    assert parse_rtp_untrusted(secured.inbound.unprotect(last)).payload == speech(5)
 
 
 @pytest.mark.parametrize("suite", Suite)
