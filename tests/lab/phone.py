@@ -125,7 +125,8 @@ class SipPhone:
         """Receives until cancelled."""
         while True:
             datagram, source = await self._socket.recvfrom(65535)
-            await self._dispatch(SipMessage.parse(datagram), source[:2])
+            if b"SIP/2.0" in datagram:  # else RTCP for the phone whose RTP port is the one below
+                await self._dispatch(SipMessage.parse(datagram), source[:2])
 
     async def _dispatch(self, message: SipMessage, source: Address) -> None:
         call = self._calls.get(message.get("call-id"))
