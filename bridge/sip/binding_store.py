@@ -74,7 +74,7 @@ class BindingStore:
                 database.execute("DROP TABLE IF EXISTS bindings")
             database.execute(_SCHEMA)
             database.execute(f"PRAGMA user_version = {_VERSION}")
-            database.execute("SELECT count(*) FROM bindings").fetchone()
+            database.execute(f"SELECT {_COLUMNS} FROM bindings").fetchall()  # noqa: S608  a constant
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self._path, timeout=5, check_same_thread=False)

@@ -1,5 +1,7 @@
 """What survives a restart, and what becomes of a damaged file."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,13 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
     store = BindingStore(tmp_path)
     store.write({("alice", "k"): binding("alice", 700.0, "k")}, 100.0)
     assert len(store.load(0.0)) == 1
+    assert (tmp_path / "registrations.damaged").exists()
+
+
+def test_a_file_with_other_columns_is_set_aside(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
+        database.executescript("CREATE TABLE bindings (user TEXT); PRAGMA user_version = 1")
+    assert BindingStore(tmp_path).load(0.0) == []
     assert (tmp_path / "registrations.damaged").exists()
 
 
