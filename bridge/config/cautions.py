@@ -1,7 +1,7 @@
 """What is allowed but doubtful: each finding with its key path, for `siax check` and the log."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bridge.config.accepting import Accept
@@ -42,10 +42,7 @@ def cautions(configuration: Configuration) -> Iterator[Caution]:
         yield from _of_secret(("links", *own.path), own.secret)
     yield from _of_shared_secrets(configuration)
     for index, route in enumerate(configuration.dialplan):
-        if may_take_exponential_time(route.match):
-            yield ("dialplan", index, "match"), _SLOW_EXPRESSION
-        for name in route.link:
-            yield from _of_route(("dialplan", index), route, name, configuration.links[name])
+        yield from _of_entry(("dialplan", index), route, configuration)
     yield from _of_plan(configuration)
 
 
@@ -151,10 +148,26 @@ def _of_dialing(path: KeyPath, link: Link) -> Iterator[Caution]:
         yield (*path, "start_ms"), "the delay before the digits is not random"
 
 
+def _of_entry(path: KeyPath, route: RouteEntry, configuration: Configuration) -> Iterator[Caution]:
+    if may_take_exponential_time(route.match):
+        yield (*path, "match"), _SLOW_EXPRESSION
+    for name in route.link:
+        yield from _of_route(path, route, name, configuration.links[name])
+    if _rings_nobody(route, configuration.sip.phones):
+        yield (*path, "to"), "no phone of sip.phones has this name: calls get 404"
+
+
 def _of_route(path: KeyPath, route: RouteEntry, name: str, link: Link) -> Iterator[Caution]:
     if link.dialing.terminator in route.template.literal_digits.upper():
         yield (*path, "dial"), f"holds the terminator of link {name}: always refused"
     yield from _of_length(path, route, name, link)
+
+
+def _rings_nobody(route: RouteEntry, phones: Sequence[Phone]) -> bool:
+    if route.to is None or route.to.place is not None:
+        return False
+    is_open = any(isinstance(part, int) for part in route.template.parts)
+    return not phones if is_open else route.to.user not in {phone.user for phone in phones}
 
 
 def _of_length(path: KeyPath, route: RouteEntry, name: str, link: Link) -> Iterator[Caution]:

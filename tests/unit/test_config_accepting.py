@@ -135,6 +135,23 @@ def test_a_name_is_that_of_one_link_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("phones", "to", "rings"),
+    [
+        ("", "phone:{0}", False),
+        ("desk", "phone:{0}", True),
+        ("desk", "phone:desk", True),
+        ("desk", "phone:desc", False),
+    ],
+)
+def test_a_phone_that_nobody_is(tmp_path: Path, phones: str, to: str, *, rings: bool) -> None:
+    known = f"[{{user: {phones}, password: {{env: HQ}}}}]" if phones else "[]"
+    text = TEXT.replace("sip: {", f"sip: {{phones: {known}, ")
+    loaded = load(tmp_path, text.replace("sip:{0}@[2001:db8::30]", to))
+    found = [doubt.key for doubt in loaded.warnings]
+    assert ("dialplan[2].to" in found) is not rings
+
+
+@pytest.mark.parametrize(
     ("old", "new", "warning"),
     [
         ("[198.51.100.7,", "[0.0.0.0/0,", "8: links.hq.accept.from[0]: everybody who reaches"),

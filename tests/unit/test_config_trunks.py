@@ -104,6 +104,7 @@ def test_what_is_doubtful(tmp_path: Path) -> None:
     assert [(warning.key, warning.message.partition(":")[0]) for warning in loaded.warnings] == [
         ("trunks.provider", "no route leads to this trunk"),
         ("trunks.provider.password", "can be guessed by who sees its digest"),
+        ("dialplan[1].to", "no phone of sip.phones has this name"),
     ]
 
 
