@@ -183,3 +183,11 @@ async def test_an_answer_from_elsewhere_keeps_its_contact() -> None:
         await proxy.reply(invite, 200, body=phone_sdp())
         await phone.requested("ACK")
         await bye_of(desk, phone)
+
+
+@pytest.mark.parametrize("elsewhere", ["127.0.0.9", "name.invalid"])
+async def test_an_answer_goes_nowhere_but_to_who_asked(elsewhere: str) -> None:
+    async with running(Desk(), allow=()) as agent, phone_of(agent) as stranger:
+        stranger.via_parameters = f";maddr={elsewhere};rport"
+        await stranger.request("OPTIONS")
+        await stranger.response(403, "OPTIONS")

@@ -117,6 +117,7 @@ void rewrite(pjsip_contact_hdr *contact, pjsip_sip_uri *uri, const pjsip_rx_data
 
 void returnToSource(pjsip_rx_data *rdata) {
     pjsip_msg *msg = rdata->msg_info.msg;
+    if (msg->type == PJSIP_REQUEST_MSG) rdata->msg_info.via->maddr_param.slen = 0;
     if (!pjsip_method_creates_dialog(&rdata->msg_info.cseq->method)) return;
     auto *contact =
         static_cast<pjsip_contact_hdr *>(pjsip_msg_find_hdr(msg, PJSIP_H_CONTACT, nullptr));

@@ -10,6 +10,9 @@ namespace pj {
  * listen nowhere. PJSIP then finds the phone's own connection by that address; once that one has
  * ended, the calls that it served try the port that their Contact named.
  *
+ * Nor does an answer go where the maddr of a Via says (RFC 3261 section 18.2.2, for multicast):
+ * anybody could have us send to others, and look up names, for which the whole loop would wait.
+ *
  * Left alone: what came through a proxy (Record-Route, a second Via, an answer from elsewhere than
  * asked), and a UDP phone's own port where it asks for no rport (RFC 3581).
  */
