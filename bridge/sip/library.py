@@ -227,8 +227,10 @@ class Library:
     def destroy(self) -> None:
         """Close everything. Live calls are dropped without a message.
 
-        The endpoint goes with its last reference, which must be this one.
+        Account and endpoint go with their last references, which must be these. An account that
+        ended later would take along the one that has its number by then.
         """
+        self.account = None
         with suppress(pj.Error):
             self.endpoint.libDestroy(pj.PJSUA_DESTROY_NO_NETWORK)
         del self.endpoint
