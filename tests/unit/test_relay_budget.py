@@ -21,8 +21,8 @@ SLOTS = 2
 STEPPED_CALLS = 8
 """Fewer, for to step an instruction takes some 5 us."""
 SYSTEM_CALLS = {"compiled": 1.5, "Python": 2.4}
-PYTHON_CALLS = {"compiled": 1.7, "Python": 25.0}
-INSTRUCTIONS = 8_700
+PYTHON_CALLS = {"compiled": 0.9, "Python": 25.0}
+INSTRUCTIONS = 8_000
 
 
 @pytest.fixture(scope="module")
