@@ -170,5 +170,5 @@ def test_what_is_no_answer_about_emergency_calls(tmp_path: Path, told: str, says
 
 
 def test_a_trunk_for_emergencies_alone_is_used(tmp_path: Path) -> None:
-    unused = ", trunk: provider, dial: '+49{1}'", ", to: 'phone:desk'"
+    unused = ", trunk: provider, dial: '+49{1}'", ", to: 'sip:desk@192.0.2.30'"
     assert load(tmp_path, EMERGENCY, unused).warnings == ()
