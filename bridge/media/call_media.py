@@ -76,9 +76,9 @@ class CallMedia:
         "_heard",
         "_owner",
         "_packer",
+        "_secured",
         "_sockets",
         "_source",
-        "_srtp_keys",
         "_until_voice",
         "audio_octets",
         "buffer",
@@ -120,9 +120,8 @@ class CallMedia:
 
     def __init__(self, owner: Owner, ports: PortPair) -> None:
         self._owner = owner
-        self.closed = False
+        self.closed = self.in_band_digits = False
         self.on_digit: Callable[[str], None] = _ignore
-        self.in_band_digits = False
         self.counters = MediaCounters()
         # The phone: sockets, negotiation, both streams.
         self._packer: Repacketizer | None = None
@@ -167,7 +166,7 @@ class CallMedia:
         self.remote = remote
         self.latch.negotiate(remote)
         self._choose_tables()
-        if remote.srtp != self._srtp_keys:
+        if remote.srtp != (self._secured and self._secured.keys):
             self._use_sockets(remote.srtp)
         self._choose_packets(remote)
         if not remote.sends:
@@ -367,11 +366,12 @@ class CallMedia:
 
     def _use_sockets(self, srtp: SrtpKeys | None) -> None:
         """Read and write in clear, or under keys, which begin with the next packet."""
-        self._srtp_keys = srtp
-        sockets = self.ports if srtp is None else SrtpSockets(self.ports, srtp)
+        self._secured: SrtpSockets | None = (
+            None if srtp is None else SrtpSockets(self.ports, srtp, self._secured)
+        )
+        sockets = self._secured or self.ports
         self._sockets: tuple[Receive, Send] = (sockets.receive, sockets.send)
-        self.receive_rtcp: Receive = sockets.receive_report
-        self.send_rtcp: Send = sockets.send_report
+        self.receive_rtcp, self.send_rtcp = sockets.receive_report, sockets.send_report
         self.receive, self.send_rtp = self._sockets
 
     def _choose_packets(self, remote: RemoteMedia) -> None:

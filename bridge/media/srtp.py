@@ -61,24 +61,39 @@ class SrtpKeys:
 class SrtpSockets:
     """A call's two sockets under one pair of keys; each key counts its packets from zero.
 
+    Args:
+        ports: The sockets.
+        keys: The keys.
+        before: Those that these take the place of. Where our key stays, its count goes on: from
+            zero again, it would encrypt two packets alike, and the phone could not follow.
+
     Attributes:
+        keys: As given.
+        outbound: What encrypts, and counts.
         rejected: Packets that are not authentic, or that came before (replay).
     """
 
     __slots__ = (
         "_inbound",
-        "_outbound",
         "_receive",
         "_receive_report",
         "_send",
         "_send_report",
+        "keys",
+        "outbound",
         "rejected",
     )
 
-    def __init__(self, ports: PortPair, keys: SrtpKeys) -> None:
+    def __init__(
+        self, ports: PortPair, keys: SrtpKeys, before: "SrtpSockets | None" = None
+    ) -> None:
+        self.keys = keys
         self.rejected = 0
         self._inbound = _session(keys.suite, keys.remote, Policy.SSRC_ANY_INBOUND)
-        self._outbound = _session(keys.suite, keys.local, Policy.SSRC_ANY_OUTBOUND)
+        if before and (before.keys.suite, before.keys.local) == (keys.suite, keys.local):
+            self.outbound: Session = before.outbound
+        else:
+            self.outbound = _session(keys.suite, keys.local, Policy.SSRC_ANY_OUTBOUND)
         self._receive, self._send = ports.rtp.recvfrom, ports.rtp.sendto
         self._receive_report, self._send_report = ports.rtcp.recvfrom, ports.rtcp.sendto
 
@@ -103,7 +118,7 @@ class SrtpSockets:
                 frame of the link that came twice.
         """
         try:
-            sealed = self._outbound.protect(packet)
+            sealed = self.outbound.protect(packet)
         except Error as error:
             raise OSError(str(error)) from None
         return self._send(sealed, destination)
@@ -119,7 +134,7 @@ class SrtpSockets:
 
     def send_report(self, packet: bytes, destination: Address) -> int:
         """Send an RTCP packet, as `send` does."""
-        return self._send_report(self._outbound.protect_rtcp(packet), destination)
+        return self._send_report(self.outbound.protect_rtcp(packet), destination)
 
 
 def _session(suite: Suite, key: bytes, direction: int) -> Session:

@@ -37,9 +37,11 @@ class SrtpPhone:
     def __init__(self, phone: Phone, media: CallMedia, suite: Suite = Suite.AES_CM_80) -> None:
         self.phone, self.media = phone, media
         self.keys = SrtpKeys(suite, os.urandom(suite.key_octets), os.urandom(suite.key_octets))
-        profile = PROFILES[suite]
-        self.outbound = Session(Policy(self.keys.remote, Policy.SSRC_ANY_OUTBOUND, 0, profile))
-        self.inbound = Session(Policy(self.keys.local, Policy.SSRC_ANY_INBOUND, 0, profile))
+        self.outbound = self.session(self.keys.remote, Policy.SSRC_ANY_OUTBOUND)
+        self.inbound = self.session(self.keys.local, Policy.SSRC_ANY_INBOUND)
+
+    def session(self, key: bytes, direction: int) -> Session:
+        return Session(Policy(key, direction, 0, PROFILES[self.keys.suite]))
 
     def agree(self, media_format: Format = Format.ULAW) -> None:
         self.media.set_remote(replace(remote_of(self.phone, media_format), srtp=self.keys))
@@ -144,6 +146,27 @@ def test_a_report_that_is_not_authentic_moves_nothing(calls: RelayCalls) -> None
         media.receive_report(calls.now)
     assert media.latch.rtcp_destination == before
     assert media.counters.malformed == 1
+
+
+def test_our_key_goes_on_where_the_phone_changes_its_own_alone(calls: RelayCalls) -> None:
+    """As in its answer to an offer of ours: a count that began anew would encrypt two alike."""
+    phone, media, far = calls.connected()
+    media.stream._sequence = 0xFFFE
+    secured = SrtpPhone(phone, media)
+    secured.agree()
+    secured.send(1)
+    calls.slot()
+    for number in (1, 2, 3):  # over the first wrap
+        calls.from_link(far, 20 * number, speech(number))
+    secured.keys = replace(secured.keys, remote=os.urandom(Suite.AES_CM_80.key_octets))
+    secured.outbound = secured.session(secured.keys.remote, Policy.SSRC_ANY_OUTBOUND)
+    secured.agree()
+    secured.send(2)
+    calls.slot()
+    assert far.frames[-1].payload == speech(2)
+    calls.from_link(far, 80, speech(4))
+    heard = [secured.inbound.unprotect(datagram) for datagram in phone.received_datagrams()]
+    assert [parse_rtp_untrusted(packet).payload for packet in heard[-2:]] == [speech(3), speech(4)]
 
 
 def test_what_is_not_authentic_is_dropped_and_counted(calls: RelayCalls) -> None:
