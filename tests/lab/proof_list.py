@@ -281,6 +281,11 @@ ISSUE_D = (
         (f"{_E2E}/test_sip_flood.py::test_a_flood_of_invites_from_strangers",),
     ),
     Proof(
+        "10,000 phones register with a digest at 200/s, and again: memory stays flat, and one that"
+        " registers then rings",
+        (f"{_E2E}/test_registrations.py",),
+    ),
+    Proof(
         "1,000 concurrent calls held",
         (f"{_E2E}/test_sip_flood.py::test_concurrent_calls_are_held",),
     ),
