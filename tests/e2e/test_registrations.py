@@ -1,6 +1,5 @@
 """Many phones register with a digest, by SIPp: memory stays flat, and one of them still rings."""
 
-import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -19,18 +18,20 @@ from tests.lab.two_sites import CALLER, DESK, DESK_PASSWORD, NOWHERE, NUMBER, ne
 
 PHONES: Final = sized(10, 10_000)
 RATE_PER_S: Final = sized(20, 200)
-ROUNDS: Final = 2
-"""The first one fills caches and the table of contacts, the second one renews them all."""
-GROWTH_MAX: Final = 8 << 20
+ROUNDS: Final = 3
+"""The first one fills the table of contacts, the second one caches; each renews every contact."""
+GROWTH_MAX: Final = 16 << 20
 SETTLES_S: Final = sized(0.0, 35.0)
 """PJSIP keeps what a transaction took for 32 s."""
 ANSWERED_WITHIN_S: Final = 10.0
 SIP_PORT: Final = 5060
+# Where the first REGISTER was repeated, its answer comes twice.
 SCENARIO: Final = """<?xml version="1.0" encoding="UTF-8" ?>
 <scenario name="register">
 {first}
   <recv response="401" auth="true"/>
 {second}
+  <recv response="401" optional="true"/>
   <recv response="200"/>
 </scenario>
 """
@@ -78,7 +79,7 @@ async def test_many_register_and_one_of_them_rings(tmp_path: Path) -> None:
         await call.answered(ANSWERED_WITHIN_S)
         await call.bye()
     assert_nothing_left(far)
-    growth = memory[-1] - memory[0]
+    growth = memory[-1] - memory[1]
     figures = {"phones": PHONES, "per_s": RATE_PER_S, "rounds": ROUNDS}
     record("registrations", {**figures, "memory_growth_kb": growth // 1024})
     assert growth < GROWTH_MAX, memory
@@ -95,10 +96,10 @@ async def _registered(folder: Path, bridge: BridgeProcess, phones: str) -> int:
     command += ["-sf", "register.xml", "-inf", "phones.csv", "-m", str(PHONES)]
     command += ["-r", str(RATE_PER_S), "-l", str(PHONES), "-timeout", "300"]
     done = await trio.run_process(
-        command, cwd=folder, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, cwd=folder, check=False, capture_stdout=True, capture_stderr=True
     )
     if done.returncode != 0:
-        raise LabError(f"SIPp ended with {done.returncode}: a phone was not registered")
+        raise LabError(f"SIPp: a phone was not registered:\n{done.stdout.decode()[-3000:]}")
     await trio.sleep(SETTLES_S)
     return pss_octets([bridge.pid])
 
