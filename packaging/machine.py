@@ -65,6 +65,7 @@ TO_BUILD = (
     _python("venv", _has_ensurepip),
 )
 TO_TEST = (
+    _commands("linphone-cli", "linphonec"),
     _commands("sip-tester", "sipp"),
     _commands("tshark", "tshark"),
 )

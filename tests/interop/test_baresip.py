@@ -10,9 +10,8 @@ import pytest
 import trio
 
 from bridge.config.secret import new_secret
-from tests.lab.addresses import free_iax_address
 from tests.lab.asterisk import AsteriskPeer
-from tests.lab.asterisk_config import EXTENSION, IAX_PORT, PeerSettings, caller
+from tests.lab.asterisk_config import EXTENSION
 from tests.lab.asterisk_fetch import AsteriskTree
 from tests.lab.baresip import Account, Baresip, open_baresip
 from tests.lab.bridge_process import BridgeProcess, run_bridge
@@ -20,7 +19,7 @@ from tests.lab.capture import assert_absent
 from tests.lab.proxy import open_proxy
 from tests.lab.results import sized
 from tests.lab.scene import assert_nothing_left, no_channel_left, received_calls
-from tests.lab.softphones import PASSWORD, PORTS, Registrar, hears
+from tests.lab.softphones import PASSWORD, PORTS, Registrar, dialing_and_echoing, hears
 from tests.lab.two_sites import DESK, NOWHERE, NUMBER
 
 TONE_A_HZ: Final = 700.0
@@ -92,7 +91,7 @@ async def test_asterisk_calls_it(
         run_bridge(at.accepts(secret), tmp_path / "far", "debug") as bridge,
         registered(tmp_path / "b", at, transport, TONE_B_HZ) as phone,
     ):
-        with AsteriskPeer(trees["22"], _dialing_and_echoing(at.host, secret)) as asterisk:
+        with AsteriskPeer(trees["22"], dialing_and_echoing(at.host, secret)) as asterisk:
             asterisk.cli(f"channel originate IAX2/hq/{EXTENSION} extension s@echoes")
             await phone.event("CALL_INCOMING")
             await phone.command("accept")
@@ -102,12 +101,6 @@ async def test_asterisk_calls_it(
             await phone.event("CALL_CLOSED")
     assert_nothing_left(bridge)
     assert NUMBER not in bridge.output()
-
-
-def _dialing_and_echoing(peer: str, secret: str) -> PeerSettings:
-    shipped = caller(free_iax_address(), f"{peer}:{IAX_PORT}", secret)
-    plan = f"[echoes]\nexten => s,1,SendDTMF({NUMBER}#,60)\n same => n,Echo()\n"
-    return replace(shipped, files={**shipped.files, "extensions.conf": plan})
 
 
 @dataclass(frozen=True, slots=True)

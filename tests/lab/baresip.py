@@ -10,10 +10,8 @@ JSON in netstrings. What it hears is written into another WAV file.
 """
 
 import json
-import math
 import struct
 import subprocess
-import wave
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,6 +25,7 @@ from tests.lab import LabError
 from tests.lab.addresses import free_udp_port
 from tests.lab.debian_tools import fetch_program
 from tests.lab.nursery import open_lab_nursery
+from tests.lab.wav import write_tone
 
 PACKAGE: Final = "baresip-core"
 SUITE: Final = "trixie"
@@ -37,8 +36,6 @@ AFTER_THEM: Final = ("account", "menu", "ctrl_tcp")
 HOST: Final = "127.0.0.1"
 """Its audio comes from wherever the kernel likes: on the loopback device, from here."""
 RATE_HZ: Final = 8000
-SPEAKS_S: Final = 120
-"""baresip ends a call whose recording has ended."""
 HEADER_OCTETS: Final = 44
 STARTED_WITHIN_S: Final = 10.0
 ENDS_WITHIN_S: Final = 3.0
@@ -210,7 +207,7 @@ def _write(folder: Path, tone_hz: float, certificate: Path | None) -> tuple[list
     tree, command = _fetch()
     control_port = free_udp_port()
     folder.mkdir()
-    _write_tone(folder / "says.wav", tone_hz)
+    write_tone(folder / "says.wav", tone_hz)
     configuration = _configuration(folder, tree / MODULES, control_port, certificate)
     (folder / "config").write_text(configuration)
     (folder / "accounts").touch()  # else it writes one of its own
@@ -259,15 +256,3 @@ def _configuration(folder: Path, modules: Path, control_port: int, certificate: 
             "",
         ]
     )
-
-
-def _write_tone(path: Path, tone_hz: float) -> None:
-    step = 2 * math.pi * tone_hz / RATE_HZ
-    second = struct.pack(
-        f"<{RATE_HZ}h", *(round(8000 * math.sin(step * n)) for n in range(RATE_HZ))
-    )
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE_HZ)
-        file.writeframes(second * SPEAKS_S)

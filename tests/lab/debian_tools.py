@@ -16,7 +16,7 @@ def fetch_package(package: str) -> Path:
     Raises:
         LabError: No mirror, no network, or a tool of Debian's is missing.
     """
-    return _fetch(package, SUITE, [])
+    return _fetch(package, SUITE)
 
 
 def fetch_program(package: str, suite: str, loaded: Sequence[str]) -> tuple[Path, list[str]]:
@@ -34,7 +34,7 @@ def fetch_program(package: str, suite: str, loaded: Sequence[str]) -> tuple[Path
     return folder, [*loader(folder), str(folder / loaded[0])]
 
 
-def _fetch(package: str, suite: str, loaded: Sequence[str]) -> Path:
+def _fetch(package: str, suite: str, loaded: Sequence[str] = ()) -> Path:
     apt = PrivateApt(cache_folder() / "apt" / suite, suite)
     with _locked(apt.folder / "lock"):
         apt.refresh()

@@ -266,6 +266,16 @@ ISSUE_D = (
         ("tests/interop/test_baresip.py",),
     ),
     Proof(
+        "linphonec registers, calls an Asterisk and is called by it, over UDP, and over TLS with"
+        " SRTP; it hears its tone come back",
+        ("tests/interop/test_linphone.py",),
+    ),
+    Proof(
+        "Session timers of 90 s: who has to, refreshes; a session that nobody refreshes ends with"
+        " BYE before it expires (RFC 4028); 180 and 183 are sent reliably to phones that require it",
+        (f"{_E2E}/test_sip_sessions.py",),
+    ),
+    Proof(
         "All 49 messages of RFC 4475, over UDP and TCP: each is answered as the RFC has it, or"
         " dropped where PJSIP cannot parse it; the service stays up, a call keeps its audio",
         ("tests/unit/test_torture.py", f"{_E2E}/test_sip_torture.py"),

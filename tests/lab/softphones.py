@@ -1,7 +1,7 @@
 """What softphones register with: a bridge that listens over UDP, TCP and TLS at its own address."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -10,11 +10,11 @@ import trio
 from bridge.config.secret import new_secret
 from tests.lab import LabError
 from tests.lab.addresses import free_iax_address
-from tests.lab.asterisk_config import EXTENSION, IAX_PORT, USERNAME
+from tests.lab.asterisk_config import EXTENSION, IAX_PORT, USERNAME, PeerSettings, caller
 from tests.lab.bridge_process import BridgeConfig
 from tests.lab.certificates import self_signed
 from tests.lab.tone import power_share
-from tests.lab.two_sites import DESK, DESK_PASSWORD, NOWHERE, SECOND
+from tests.lab.two_sites import DESK, DESK_PASSWORD, NOWHERE, NUMBER, SECOND
 
 PORTS: Final = {"udp": 5060, "tcp": 5060, "tls": 5061}
 PASSWORD: Final = DESK_PASSWORD.replace(" ", "-")
@@ -71,6 +71,13 @@ class Registrar:
             iax=(self.host, IAX_PORT),
             overrides={"allow_inline_secrets": "true", "sip": sip, **overrides},
         )
+
+
+def dialing_and_echoing(peer: str, secret: str) -> PeerSettings:
+    """An Asterisk that calls a bridge as IAX2/hq, dials NUMBER and echoes: its context `echoes`."""
+    shipped = caller(free_iax_address(), f"{peer}:{IAX_PORT}", secret)
+    plan = f"[echoes]\nexten => s,1,SendDTMF({NUMBER}#,60)\n same => n,Echo()\n"
+    return replace(shipped, files={**shipped.files, "extensions.conf": plan})
 
 
 class Listening(Protocol):
