@@ -20,6 +20,7 @@ import yaml
 from tests.lab import LabError
 from tests.lab.addresses import free_udp_port
 from tests.lab.nursery import open_lab_nursery
+from tests.lab.sip_message import place_of
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "configs" / "asterisk-link.yaml"
@@ -63,7 +64,7 @@ class BridgeConfig:
         link = {"peer": self.peer, "secret": {"file": SECRET_FILE}}
         local = {
             "sip": {
-                "listen": [f"udp://{sip[0]}:{sip[1]}"],
+                "listen": [f"udp://{place_of(*sip)}"],
                 "media_address": sip[0],
                 "allow": ["127.0.0.0/8"],
             },

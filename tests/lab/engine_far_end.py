@@ -30,6 +30,7 @@ from bridge.iax2.voice import FRAME_MS
 from bridge.net.link_socket import LinkSocket
 from tests.lab import LabError
 from tests.lab.nursery import open_lab_nursery
+from tests.lab.sip_message import place_of
 
 USERNAME = "branch-7"
 
@@ -145,7 +146,7 @@ class EngineFarEnd:
     def address(self) -> str:
         """Where it listens, as "host:port"."""
         host, port = self._socket.address[:2]
-        return f"{host}:{port}"
+        return place_of(host, port)
 
     async def call(self, number: int, within_s: float = 3.0) -> FarCall:
         """Waits for a call, the first being 1.

@@ -19,7 +19,7 @@ from tests.lab.digest_client import authorization
 from tests.lab.nursery import open_lab_nursery
 from tests.lab.phone_audio import PhoneAudio
 from tests.lab.phone_call import PCMA, PCMU, Address, PhoneCall, new_token
-from tests.lab.sip_message import SipMessage
+from tests.lab.sip_message import SipMessage, place_of
 
 REGISTERED_WITHIN_S = 5.0
 
@@ -69,7 +69,7 @@ class SipPhone:
         call = PhoneCall(self, audio, proxy, f"{new_token()}@lab")
         call.formats = formats
         self._adopt(call)
-        call.place(f"sip:{number}@{proxy[0]}:{proxy[1]}", caller, display, extra)
+        call.place(f"sip:{number}@{place_of(*proxy)}", caller, display, extra)
         return call
 
     async def register(self, registrar: Address, user: str, password: str) -> None:
@@ -90,13 +90,13 @@ class SipPhone:
     ) -> None:
         host, port = self.address
         headers = (
-            ("via", f"SIP/2.0/UDP {host}:{port};rport;branch=z9hG4bK{new_token()}"),
+            ("via", f"SIP/2.0/UDP {place_of(host, port)};rport;branch=z9hG4bK{new_token()}"),
             ("max-forwards", "70"),
             ("from", f"<sip:{user}@{registrar[0]}>;tag=registers"),
             ("to", f"<sip:{user}@{registrar[0]}>"),
             ("call-id", f"registers-{port}@lab"),
             ("cseq", f"{cseq} REGISTER"),
-            ("contact", f"<sip:{user}@{host}:{port}>"),
+            ("contact", f"<sip:{user}@{place_of(host, port)}>"),
             *proof,
         )
         self.send(SipMessage(f"REGISTER {uri} SIP/2.0", headers), registrar)
@@ -163,7 +163,8 @@ class SipPhone:
 @asynccontextmanager
 async def open_phone(host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[SipPhone]:
     """A phone that listens until the block is left; calls still up are then dropped."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as raw:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as raw:
         raw.settimeout(0)
         raw.bind((host, port))
         async with open_lab_nursery() as nursery:

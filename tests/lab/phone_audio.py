@@ -81,7 +81,8 @@ class PhoneAudio:
     async def open(cls, host: str) -> "PhoneAudio":
         """Binds a port; even numbers are for RTP by RFC 3550 section 11."""
         while True:
-            candidate = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)
+            family = trio.socket.AF_INET6 if ":" in host else trio.socket.AF_INET
+            candidate = trio.socket.socket(family, trio.socket.SOCK_DGRAM)
             await candidate.bind((host, 0))
             if candidate.getsockname()[1] % 2 == 0:
                 return cls(candidate)

@@ -16,7 +16,7 @@ import trio
 from tests.lab import LabError
 from tests.lab.digest_client import authorization
 from tests.lab.phone_audio import PhoneAudio
-from tests.lab.sip_message import Media, SipMessage, uri_of, user_of, write_sdp
+from tests.lab.sip_message import Media, SipMessage, place_of, uri_of, user_of, write_sdp
 
 T1_S = 0.5
 RETRANSMISSIONS = 7
@@ -223,7 +223,7 @@ class PhoneCall:
         """Sends the INVITE, with headers of the test's; retransmits it until a response comes."""
         host, port = self._phone.address
         name = f'"{display}" ' if display else ""
-        self._local_party = f"{name}<sip:{caller}@{host}:{port}>;tag={new_token()}"
+        self._local_party = f"{name}<sip:{caller}@{place_of(host, port)}>;tag={new_token()}"
         self._remote_party, self._target = f"<{uri}>", uri
         body = self._sdp("sendrecv")
         self._invite = self._request("INVITE", next(self._cseq), body, extra=extra)
@@ -333,12 +333,12 @@ class PhoneCall:
     ) -> SipMessage:
         host, port = self._phone.address
         headers = (
-            ("via", via or f"SIP/2.0/UDP {host}:{port};branch=z9hG4bK{new_token()};rport"),
+            ("via", via or f"SIP/2.0/UDP {place_of(host, port)};branch=z9hG4bK{new_token()};rport"),
             ("from", self._local_party),
             ("to", self._remote_party),
             ("call-id", self.call_id),
             ("cseq", f"{cseq} {method}"),
-            ("contact", f"<sip:lab@{host}:{port}>"),
+            ("contact", f"<sip:lab@{place_of(host, port)}>"),
             ("max-forwards", "70"),
             *extra,
         )
@@ -354,7 +354,7 @@ class PhoneCall:
             raise LabError("no INVITE to respond to")
         host, port = self._phone.address
         message = _response(self._invite, status_line, self._local_party)
-        contact = (("contact", f"<sip:lab@{host}:{port}>"),)
+        contact = (("contact", f"<sip:lab@{place_of(host, port)}>"),)
         headers = message.headers + contact
         self._phone.send(SipMessage(message.start_line, headers, body), self._remote)
 

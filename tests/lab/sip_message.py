@@ -109,11 +109,12 @@ def write_sdp(
 ) -> str:
     """An SDP body with static payload types, iLBC in frames of 20 ms and RFC 4733 events."""
     ilbc = [f"a=rtpmap:{ILBC} iLBC/8000", f"a=fmtp:{ILBC} mode=20"] if ILBC in formats else []
+    family = "IP6" if ":" in host else "IP4"
     lines = [
         "v=0",
-        f"o=lab 1 {version} IN IP4 {host}",
+        f"o=lab 1 {version} IN {family} {host}",
         "s=-",
-        f"c=IN IP4 {host}",
+        f"c=IN {family} {host}",
         "t=0 0",
         f"m=audio {port} RTP/AVP {' '.join(map(str, formats))} {TELEPHONE_EVENT}",
         *ilbc,
@@ -123,6 +124,11 @@ def write_sdp(
         f"a={direction}",
     ]
     return "\r\n".join([*lines, ""])
+
+
+def place_of(host: str, port: int) -> str:
+    """An address and a port as URIs and Via have them: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def uri_of(header: str) -> str:
