@@ -59,7 +59,7 @@ async def _assert_expired(call: PhoneCall, far_call: FarCall, began_at_s: float)
     assert call.ended_by_peer
     assert abs(after_s - (SHORTEST_S - BYE_BEFORE_EXPIRY_S)) < 3
     await far_call.wait_ended(1)
-    assert (far_call.reason, far_call.cause) == (EndReason.HANGUP, Cause.NORMAL_CLEARING)
+    assert (far_call.reason, far_call.cause) == (EndReason.HANGUP, Cause.RECOVERY_ON_TIMER_EXPIRY)
     record("flow: session expires", {"after_s": round(after_s, 1)})
 
 
