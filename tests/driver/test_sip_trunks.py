@@ -8,15 +8,17 @@ from ipaddress import ip_network
 import pytest
 import trio
 
-from bridge.sip.agent import SipAgent
+from bridge.iax2.auth import Address
+from bridge.sip.agent import OnIncoming, SipAgent
 from bridge.sip.leg import LegState, SipLeg
 from bridge.sip.sdes import Srtp
 from bridge.sip.sdp import LocalMedia
 from bridge.sip.settings import SipError, SipSettings, TrunkSettings
 from bridge.sip.trunks import TrunkState
-from tests.driver.sip_phone import LOCAL, Recorder
+from tests.driver.sip_phone import LOCAL, Connection, Desk, Phone, Recorder, phone_of, phone_sdp
+from tests.lab.digest_client import proves
 from tests.lab.nursery import open_lab_nursery
-from tests.lab.trunk import PASSWORD, REALM, USER, Demand, SipTrunk, open_trunk
+from tests.lab.trunk import PASSWORD, REALM, USER, Demand, open_trunk
 
 WAIT_S = 5.0
 NUMBER = "+4930123456"
@@ -32,11 +34,13 @@ def offer(_host: str, _srtp: Srtp) -> LocalMedia:
 
 
 @asynccontextmanager
-async def agent_of(trunk: SipTrunk, settings: TrunkSettings = SETTINGS) -> AsyncIterator[SipAgent]:
-    """An agent whose one trunk is at the lab's."""
+async def agent_of(
+    address: Address, settings: TrunkSettings = SETTINGS, on_incoming: OnIncoming = nobody
+) -> AsyncIterator[SipAgent]:
+    """An agent whose one trunk is at an address."""
     listen, allow = ("udp://127.0.0.1:0", "tcp://127.0.0.1:0"), (ip_network("127.0.0.0/8"),)
-    agent = SipAgent(SipSettings(listen=listen, allow=allow, trunks=(settings,)), nobody)
-    agent.trunks[0].move_to(trunk.address)
+    agent = SipAgent(SipSettings(listen=listen, allow=allow, trunks=(settings,)), on_incoming)
+    agent.trunks[0].move_to(address)
     async with open_lab_nursery() as nursery:
         await nursery.start(agent.run)
         yield agent
@@ -52,7 +56,7 @@ async def until(what: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("algorithms", [("MD5",), ("SHA-256",), ("SHA-256", "MD5")])
 async def test_it_registers_and_at_the_end_no_longer(algorithms: tuple[str, ...]) -> None:
     async with open_trunk(Demand(algorithms)) as trunk:
-        async with agent_of(trunk) as agent:
+        async with agent_of(trunk.address) as agent:
             taken = await trunk.registers(1, WAIT_S)
             await until(lambda: agent.trunks[0].seen.state is TrunkState.REGISTERED)
             assert agent.trunks[0].seen.expires_at is not None
@@ -67,7 +71,7 @@ async def test_it_registers_and_at_the_end_no_longer(algorithms: tuple[str, ...]
 
 
 async def test_it_renews_before_the_end() -> None:
-    async with open_trunk(Demand(grants_s=17)) as trunk, agent_of(trunk) as agent:
+    async with open_trunk(Demand(grants_s=17)) as trunk, agent_of(trunk.address) as agent:
         first = await trunk.registers(1, WAIT_S)
         again = await trunk.registers(2, 10)
         assert again.at_s - first.at_s < 8
@@ -76,7 +80,7 @@ async def test_it_renews_before_the_end() -> None:
 
 async def test_a_wrong_password_is_tried_no_more_at_once() -> None:
     wrong = replace(SETTINGS, password="another one")
-    async with open_trunk() as trunk, agent_of(trunk, wrong) as agent:
+    async with open_trunk() as trunk, agent_of(trunk.address, wrong) as agent:
         await until(lambda: agent.trunks[0].seen.state is TrunkState.REFUSED)
         await trio.sleep(1.0)
         assert trunk.refused == 1
@@ -90,7 +94,7 @@ async def test_a_call_shows_the_password(algorithm: str, *, as_proxy: bool) -> N
     handler = Recorder()
     async with (
         open_trunk(Demand((algorithm,), as_proxy=as_proxy)) as trunk,
-        agent_of(trunk) as agent,
+        agent_of(trunk.address) as agent,
     ):
         await until(lambda: agent.trunks[0].seen.state is TrunkState.REGISTERED)
         leg = agent.call_trunk(agent.trunks[0], NUMBER, handler, offer)
@@ -113,7 +117,7 @@ async def test_a_call_shows_the_password(algorithm: str, *, as_proxy: bool) -> N
 async def test_no_more_calls_than_it_may_have_but_urgent_ones() -> None:
     settings = replace(SETTINGS, registers=False, calls_max=1)
     handler = Recorder()
-    async with open_trunk() as trunk, agent_of(trunk, settings) as agent:
+    async with open_trunk() as trunk, agent_of(trunk.address, settings) as agent:
         await until(lambda: agent.trunks[0].seen.state is TrunkState.ANSWERS)
         ours = agent.trunks[0]
         agent.call_trunk(ours, NUMBER, handler, offer)
@@ -132,3 +136,47 @@ async def test_a_trunk_without_an_address_takes_no_call() -> None:
         with pytest.raises(SipError, match="address of trunk provider is not known"):
             agent.call_trunk(agent.trunks[0], NUMBER, Recorder(), offer)
         agent.close()
+
+
+async def test_it_registers_over_tcp() -> None:
+    settings = replace(SETTINGS, transport="tcp")
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    address = listener.socket.getsockname()[:2]
+    challenge = (("www-authenticate", f'Digest realm="{REALM}", nonce="n", qop="auth"'),)
+    async with listener, agent_of(address, settings) as agent:
+        with trio.fail_after(WAIT_S):
+            stream = await listener.accept()
+        async with stream:
+            server = Phone(Connection(stream), address, transport="TCP")
+            await server.reply(await server.requested("REGISTER"), 401, headers=challenge)
+            register = await server.requested("REGISTER")
+            assert "SIP/2.0/TCP" in register.get("via")
+            assert proves(register.get("authorization"), USER, REALM, PASSWORD, "REGISTER")
+            await server.reply(register, 200, headers=(("expires", "60"),))
+            await until(lambda: agent.trunks[0].seen.state is TrunkState.REGISTERED)
+
+
+async def test_a_caller_who_asks_in_the_trunks_name_gets_no_proof_of_its_password() -> None:
+    desk = Desk()
+    async with (
+        open_trunk() as trunk,
+        agent_of(trunk.address, on_incoming=desk) as agent,
+        phone_of(agent) as phone,
+    ):
+        await until(lambda: agent.trunks[0].seen.state is TrunkState.REGISTERED)
+        phone.remote_party = f"<sip:+15550100@{REALM}>"
+        await phone.request("INVITE", body=phone_sdp(), uri=f"sip:+15550100@{REALM}")
+        while not desk.legs:
+            await phone.receive()
+        desk.leg.answer()
+        await phone.response(200)
+        await phone.request("ACK")
+        await until(lambda: desk.leg.state is LegState.UP)
+        await trio.sleep(0.1)
+        desk.leg.end(200)
+        bye = await phone.requested("BYE")
+        challenge = (("www-authenticate", f'Digest realm="{REALM}", nonce="n", qop="auth"'),)
+        await phone.reply(bye, 401, headers=challenge)
+        with trio.move_on_after(0.5):
+            while True:
+                assert not (await phone.receive()).get("authorization")
