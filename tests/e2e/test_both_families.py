@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from bridge.config.secret import new_secret
@@ -43,21 +44,26 @@ TALKS_S = 2.0
 def bridge_at(peer: str, secret: str, **overrides: Any) -> BridgeConfig:  # noqa: ANN401
     """One whose every socket is of IPv6, for phones at ::1."""
     sip, iax = (HOST, free_udp_port()), (f"[{HOST}]", free_udp_port())
-    overrides["sip"] = {"allow": [f"{HOST}/128"]}
+    overrides["sip"] = {"allow": [f"{HOST}/128"], **overrides.get("sip", {})}
     return BridgeConfig(peer, secret, sip=sip, iax=iax, overrides=overrides)
 
 
-async def test_phones_links_and_audio_over_ipv6_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_ipv4", [False, True], ids=["alone", "behind IPv4"])
+async def test_phones_links_and_audio_over_ipv6(tmp_path: Path, *, has_ipv4: bool) -> None:
+    """Also where the called phone's bridge listens by IPv4 first: audio is where SDP says."""
     secret = new_secret()
     for name in ("near", "far"):
         (tmp_path / name).mkdir()
     async with open_phone(HOST) as phone_a, open_phone(HOST) as phone_b:
         accept = {"username": USERNAME, "secret": secret, "from": [f"{HOST}/128"]}
+        hosts = ("127.0.0.1", HOST) if has_ipv4 else (HOST,)
+        listen = [f"udp://{place_of(host, free_udp_port())}" for host in hosts]
         rings = f"sip:{{0}}@{place_of(*phone_b.address)}"
         takes = bridge_at(
             NOWHERE,
             new_secret(),
             allow_inline_secrets="true",
+            sip={"listen": listen, "media_address": None},
             links={"accept": accept, "extension": EXTENSION},
             dialplan=[{"from": "hq", "match": r"27\d+", "to": rings}],
         )
@@ -85,4 +91,7 @@ async def test_phones_links_and_audio_over_ipv6_alone(tmp_path: Path) -> None:
     for bridge in (near, far):
         assert_nothing_left(bridge)
         assert FAR_NUMBER not in bridge.output()
-    record("IPv6 alone", {"frames": [report.sent for report in heard]})
+    record(
+        f"IPv6 {'behind IPv4' if has_ipv4 else 'alone'}",
+        {"frames": [report.sent for report in heard]},
+    )

@@ -271,8 +271,8 @@ ISSUE_D = (
         ("tests/interop/test_linphone.py",),
     ),
     Proof(
-        "A call over IPv6 alone, phones, links and audio, through two bridges; and a bridge bound"
-        " to [::] calls an IPv4 peer",
+        "A call over IPv6, phones, links and audio, through two bridges, of which one may have"
+        " IPv4, too; and a bridge bound to [::] calls an IPv4 peer",
         (f"{_E2E}/test_both_families.py",),
     ),
     Proof(
