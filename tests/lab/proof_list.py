@@ -301,7 +301,7 @@ ISSUE_D = (
         (f"{_E2E}/test_registrations.py",),
     ),
     Proof(
-        "1,000 concurrent calls held",
+        "1,000 concurrent calls held, each with its stream to the link, while nobody talks",
         (f"{_E2E}/test_sip_flood.py::test_concurrent_calls_are_held",),
     ),
     Proof(
