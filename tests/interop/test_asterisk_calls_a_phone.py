@@ -177,7 +177,8 @@ async def test_the_called_phone_hangs_up_and_the_calling_one_gives_up(
         await call.bye()
         with trio.fail_after(ENDS_WITHIN_S):
             await far_call.ended.wait()
-        assert far_call.requests[-1].message.method == "CANCEL"
+        # The ACK of our 487 may have come, too.
+        assert "CANCEL" in {request.message.method for request in far_call.requests}
 
 
 @pytest.mark.parametrize("what", ["wrong secret", "in clear"])

@@ -134,7 +134,7 @@ class BridgeProcess:
                     if self.process.returncode is not None:
                         break
                     await self._news.wait()
-        raise LabError(f"the bridge did not log {event!r}; it wrote:\n{self._end_of_output()}")
+        raise LabError(f"the bridge did not log {event!r}; it wrote:\n{self.end_of_output()}")
 
     async def stop(self) -> None:
         """Ends it by SIGTERM.
@@ -143,7 +143,7 @@ class BridgeProcess:
             LabError: It took more than 3 s, or its exit code is not 0.
         """
         if self.process.returncode is not None:
-            raise LabError(f"the bridge died:\n{self._end_of_output()}")
+            raise LabError(f"the bridge died:\n{self.end_of_output()}")
         started = trio.current_time()
         self.process.send_signal(signal.SIGTERM)
         with trio.move_on_after(STOP_S):
@@ -152,7 +152,7 @@ class BridgeProcess:
         if self.process.returncode is None:
             raise LabError(f"the bridge did not end within {STOP_S} s of SIGTERM")
         if self.process.returncode != 0:
-            raise LabError(f"exit code {self.process.returncode}:\n{self._end_of_output()}")
+            raise LabError(f"exit code {self.process.returncode}:\n{self.end_of_output()}")
 
     async def collect(self, stream: trio.abc.ReceiveStream, into: bytearray) -> None:
         """Reads one of its streams to the end."""
@@ -179,7 +179,8 @@ class BridgeProcess:
                 if stream is not None:
                     await trio.aclose_forcefully(stream)
 
-    def _end_of_output(self) -> str:
+    def end_of_output(self) -> str:
+        """The last of what it wrote, for whoever has to find out what went wrong."""
         return "\n".join(self.output().splitlines()[-30:])
 
 
@@ -209,6 +210,9 @@ async def run_bridge(
             await bridge.logged("ready", READY_S)
             yield bridge
             await bridge.stop()
+        except Exception as error:
+            error.add_note(f"The bridge had written:\n{bridge.end_of_output()}")
+            raise
         finally:
             await bridge.leave()
 
