@@ -17,7 +17,6 @@ from bridge import __version__, config, parts
 from bridge.bridging.call import BridgedCall
 from bridge.bridging.emergency import EmergencyCall
 from bridge.bridging.inbound_call import InboundCall
-from bridge.bridging.inbound_services import InboundServices
 from bridge.bridging.limits import CallGate
 from bridge.bridging.link import Link
 from bridge.bridging.link_peers import LinkPeers
@@ -45,7 +44,6 @@ from bridge.iax2.errors import LocalProtocolError
 from bridge.media.call_media import CallMedia
 from bridge.media.ports import PortPool
 from bridge.media.relay import Relay
-from bridge.media.sources import Source
 from bridge.net.alarm import Alarm
 from bridge.net.challenge_store import ChallengeStore
 from bridge.net.garbage import spare_the_collector
@@ -117,7 +115,7 @@ class Service:
         )
         own_hosts = parts.own_hosts(configuration)
         self._targets = TransferTargets(self._delivery, self._phones, own_hosts)
-        self._transfers = self._transfer_services()
+        services = self._call_services()
         plan = parts.dial_plan(configuration)
         self._emergencies = parts.emergency_desk(
             configuration, plan, partial(self._call_trunk, urgent=True), self._relay.open
@@ -127,8 +125,8 @@ class Service:
             gate=CallGate(parts.call_limits(configuration)),
             links=self._links,
             open_media=self._relay.open,
-            services=self._call_services(),
-            reception=self._reception(),
+            services=services,
+            reception=self._reception(services),
         )
         admission = self._phones.admission if self._phones else None
         self._agent = SipAgent(
@@ -155,12 +153,12 @@ class Service:
         self._socket.read_by(relay.link_reader)
         return relay
 
-    def _reception(self) -> Reception:
+    def _reception(self, services: CallServices) -> Reception:
         rtp_host = parts.rtp_host(self._configuration)
         return Reception(
             self._links.values(),
             lambda: self._relay.open(rtp_host),
-            self._inbound_services(),
+            services,
             self._lag.is_overloaded,
         )
 
@@ -184,28 +182,15 @@ class Service:
             clock=trio.current_time,
             uniform=secrets.SystemRandom().uniform,
             place=self._place,
-            tone=self._tone,
-            media_address=str(sip.media_address) if sip.media_address else None,
-            times=parts.call_times(self._configuration),
-            drain=self._socket.drain,
-            transfers=self._transfers,
-            hold_source=parts.hold_source(self._configuration),
-            in_band_digits=sip.in_band_digits,
-        )
-
-    def _inbound_services(self) -> InboundServices:
-        sip = self._configuration.sip
-        return InboundServices(
-            clock=trio.current_time,
-            uniform=secrets.SystemRandom().uniform,
-            tone=self._tones,
             find_phone=self._find_phone,
             call_phone=self._call_target,
+            tone=self._tones,
             media_address=str(sip.media_address) if sip.media_address else None,
             times=parts.call_times(self._configuration),
             drain=self._socket.drain,
-            transfers=self._transfers,
+            transfers=self._transfer_services(),
             hold_source=parts.hold_source(self._configuration),
+            in_band_digits=sip.in_band_digits,
         )
 
     def _transfer_services(self) -> TransferServices:
@@ -388,9 +373,6 @@ class Service:
     def _on_slot(self, now: float) -> None:
         self._switchboard.handle_deadlines(now)
         self._slot_alarm.set(self._switchboard.next_deadline())
-
-    def _tone(self, subclass: int, media: CallMedia) -> Source | None:
-        return None if media.format is None else self._tones(subclass, media.format)
 
     def _on_media_failure(self, media: CallMedia, error: Exception) -> None:
         _log.error("media of a call failed", exc_info=error)

@@ -21,12 +21,11 @@ import structlog
 
 from bridge.bridging.causes import CONTROL_OF_CAUSE, cause_of_end, cause_of_sip
 from bridge.bridging.greeting import GREETING
-from bridge.bridging.inbound_services import InboundServices
 from bridge.bridging.link import Acceptance, Link
 from bridge.bridging.link_side import send_signal, summary
 from bridge.bridging.phone_side import PhoneSide
 from bridge.bridging.phones import PhoneLegs
-from bridge.bridging.services import TalkingLeg
+from bridge.bridging.services import CallServices, TalkingLeg
 from bridge.bridging.transfer import Transfers
 from bridge.dialing.collector import Collection, DigitCollector
 from bridge.dialing.envelope import Cng, HangUp
@@ -75,7 +74,7 @@ class InboundCall:
 
     def __init__(
         self,
-        services: InboundServices,
+        services: CallServices,
         call: CalleeCall,
         media: CallMedia,
         *,

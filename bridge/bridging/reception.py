@@ -6,8 +6,8 @@ from contextlib import suppress
 import structlog
 
 from bridge.bridging.inbound_call import InboundCall
-from bridge.bridging.inbound_services import InboundServices
 from bridge.bridging.link import Acceptance, Link
+from bridge.bridging.services import CallServices
 from bridge.errors import BridgeError
 from bridge.iax2 import (
     CalleeCall,
@@ -48,7 +48,7 @@ class Reception:
         self,
         links: Iterable[Link],
         open_media: Callable[[], CallMedia],
-        services: InboundServices,
+        services: CallServices,
         is_overloaded: Callable[[], bool] = lambda: False,
     ) -> None:
         self.taken = self.rejected = 0

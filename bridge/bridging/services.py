@@ -1,18 +1,20 @@
-"""What a bridged call is given: its phone's leg, and what it shares with all other calls."""
+"""What a call is given, whoever places it: its phone's leg, and what it shares with all others."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from bridge.bridging.phone_side import CallTimes, HoldSource, nothing_on_hold
-from bridge.iax2 import Call
-from bridge.media.call_media import CallMedia
+from bridge.dialing.delivery import Target
+from bridge.iax2 import Call, Format
 from bridge.media.sources import Source
+from bridge.sip.leg import MakeOffer
 from bridge.sip.sdes import Srtp
 from bridge.sip.sdp import AudioDescription, LocalMedia
 
 if TYPE_CHECKING:
     from bridge.bridging.call import BridgedCall
+    from bridge.bridging.inbound_call import InboundCall
     from bridge.bridging.transfer_services import TransferServices
 
 
@@ -61,14 +63,17 @@ class PhoneLeg(TalkingLeg, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CallServices:
-    """What every bridged call uses.
+    """What every call uses.
 
     Attributes:
         clock: Returns now in seconds.
-        uniform: Draws a random delay from a range, in seconds.
-        place: Places an IAX2 call on a link, for the bridged call given.
-        tone: Makes the tone that stands for a CONTROL subclass, None where none does.
-        media_address: Our address for SDP where it is not the one that the phone reached.
+        uniform: Draws a random number from a range.
+        place: Places an IAX2 call on a link, for the phone's call given.
+        find_phone: From number and link to whom to call; None: nobody has this number.
+        call_phone: Places a SIP call for the link's call given; it is told how to offer media from
+            an address of ours, with or without SRTP. Raises BridgeError where that is not possible.
+        tone: Makes the tone that stands for a CONTROL subclass in a format, None where none does.
+        media_address: Our address for SDP where it is not the one that the phone reaches.
         times: How long a call may go on.
         drain: Called after anything was sent on the link.
         transfers: What transfers use.
@@ -79,7 +84,9 @@ class CallServices:
     clock: Callable[[], float]
     uniform: Callable[[float, float], float]
     place: Callable[["BridgedCall"], Call]
-    tone: Callable[[int, CallMedia], Source | None]
+    find_phone: Callable[[str, str], tuple[Target, ...] | None]
+    call_phone: Callable[[Target, "InboundCall", MakeOffer], TalkingLeg]
+    tone: Callable[[int, Format], Source | None]
     media_address: str | None
     times: CallTimes
     drain: Callable[[], None]

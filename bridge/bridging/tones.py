@@ -28,17 +28,18 @@ class FarTones:
 
     Args:
         media: The call's.
-        tone: Makes the tone that stands for a CONTROL subclass, None where none does.
+        tone: Makes the tone that stands for a CONTROL subclass in a format, None where none does.
     """
 
-    def __init__(self, media: CallMedia, tone: Callable[[int, CallMedia], Source | None]) -> None:
+    def __init__(self, media: CallMedia, tone: Callable[[int, Format], Source | None]) -> None:
         self._media = media
         self._tone = tone
         self._control: int | None = None
 
     def play(self, subclass: int, now: float) -> None:
         """Begin the tone of a CONTROL frame, or end it with STOP_TONES."""
-        tone = self._tone(subclass, self._media)
+        media_format = self._media.format
+        tone = None if media_format is None else self._tone(subclass, media_format)
         if tone is not None:
             self._control = subclass
             self._media.play(tone, now, until_voice=True)

@@ -170,7 +170,6 @@ class Stage:
         self.on_hold: HoldSource = nothing_on_hold
         self.drawn = START_DELAY_S
         self._times = CallTimes(60, 3600, duration_s)
-        self.country_tones = tones_of("us")
         profile = CallProfile(
             "site",
             SECRET,
@@ -270,7 +269,9 @@ class Stage:
             clock=lambda: self.now,
             uniform=lambda _low, _high: self.drawn,
             place=self._place,
-            tone=self._tone,
+            find_phone=cast("Any", None),
+            call_phone=cast("Any", None),
+            tone=tones_of("us"),
             media_address=None,
             times=self._times,
             drain=self._drain,
@@ -281,9 +282,6 @@ class Stage:
     def _place(self, bridged: BridgedCall) -> Call:
         assert bridged.link.address is not None
         return self.near.place_call(bridged.link.profile, bridged.link.address, self.now)
-
-    def _tone(self, subclass: int, media: CallMedia) -> Source | None:
-        return None if media.format is None else self.country_tones(subclass, media.format)
 
     def _open_media(self, local_host: str) -> CallMedia:
         assert local_host == "192.0.2.1"

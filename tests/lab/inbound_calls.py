@@ -6,12 +6,10 @@ recording stands for the SIP stack below the legs and for the audio.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final, cast
 
 from bridge.bridging.inbound_call import InboundCall
-from bridge.bridging.inbound_services import InboundServices
 from bridge.bridging.limits import CallGate, CallLimits
 from bridge.bridging.link import Acceptance, Link
 from bridge.bridging.phone_side import CallTimes, HoldSource, nothing_on_hold
@@ -63,17 +61,6 @@ FORMATS: Final = (Format.ULAW, Format.ALAW)
 
 
 NO_LIMITS: Final = CallLimits()
-NO_PHONES_CALLS: Final = CallServices(
-    clock=cast("Any", None),
-    uniform=cast("Any", None),
-    place=cast("Any", None),
-    tone=cast("Any", None),
-    media_address=None,
-    times=CallTimes(60, 3600),
-    drain=cast("Any", None),
-    transfers=cast("Any", None),
-)
-"""For a switchboard at which no phone's call arrives."""
 
 
 class Caller:
@@ -176,14 +163,15 @@ class InboundStage:
         settings = {"acceptance": acceptance, "address": PEER, **(link or {})}
         self.link = Link("hq", profile, ENVELOPE, **settings)
         self.endpoint = Endpoint([user or User(PEER_NAME, (SECRET,))], self.simulation.entropy)
+        services = self._services()
         self.reception = Reception(
-            [self.link], self._open_media, self._services(), lambda: self.is_overloaded
+            [self.link], self._open_media, services, lambda: self.is_overloaded
         )
         self.switchboard = Switchboard(
             plan=DialPlan((), {}),
             links={"hq": self.link},
             open_media=cast("Callable[[str], CallMedia]", None),
-            services=replace(NO_PHONES_CALLS, drain=self._drain),
+            services=services,
             reception=self.reception,
             gate=CallGate(limits),
         )
@@ -248,10 +236,11 @@ class InboundStage:
             assert endpoint.live_calls == 0
             assert not endpoint._calls
 
-    def _services(self) -> InboundServices:
-        return InboundServices(
+    def _services(self) -> CallServices:
+        return CallServices(
             clock=lambda: self.now,
             uniform=lambda _low, _high: self.drawn,
+            place=cast("Any", None),
             tone=tones_of("us"),
             find_phone=self._find_phone,
             call_phone=self._call_phone,
