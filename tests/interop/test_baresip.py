@@ -145,19 +145,10 @@ async def test_two_talk_through_two_bridges(
             for digit in DIGITS:
                 await phone_a.command("sndcode", digit)
                 await trio.sleep(KEY_S)
-            await _pressed(phone_b, DIGITS)
+            assert await phone_b.pressed(DIGITS) == DIGITS
             await phone_b.command("hangup")
             await phone_a.event("CALL_CLOSED")
         assert_absent(link.datagrams, [NUMBER])
     for bridge in (near, far):
         assert_nothing_left(bridge)
         assert NUMBER not in bridge.output()
-
-
-async def _pressed(phone: Baresip, digits: str) -> None:
-    """Wait until a phone has been told of these keys, and of no other."""
-    with trio.move_on_after(10):
-        while len(phone.digits()) < len(digits):  # noqa: ASYNC110 # another process tells
-            await trio.sleep(KEY_S)
-        await trio.sleep(1.0)
-    assert phone.digits() == digits

@@ -40,6 +40,8 @@ HEADER_OCTETS: Final = 44
 STARTED_WITHIN_S: Final = 10.0
 ENDS_WITHIN_S: Final = 3.0
 EVENT_S: Final = 10.0
+PRESSED_WITHIN_S: Final = 15.0
+LOOK_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,14 @@ class Baresip:
         """The keys that whoever is in the call has pressed."""
         pressed = [e for e in self.events if e.get("type") == "CALL_DTMF_START"]
         return "".join(str(event["param"]) for event in pressed)
+
+    async def pressed(self, digits: str) -> str:
+        """Wait until it has been told of so many keys, and whether more come; return them."""
+        with trio.move_on_after(PRESSED_WITHIN_S):
+            while len(self.digits()) < len(digits):  # noqa: ASYNC110 # another process tells
+                await trio.sleep(LOOK_S)
+            await trio.sleep(1.0)
+        return self.digits()
 
     def heard(self) -> list[int]:
         """What it has heard in its call, as linear samples at 8000 Hz.

@@ -267,8 +267,9 @@ ISSUE_D = (
     ),
     Proof(
         "linphonec registers, calls an Asterisk and is called by it, over UDP, and over TLS with"
-        " SRTP; it hears its tone come back",
-        ("tests/interop/test_linphone.py",),
+        " SRTP; through two bridges it talks with baresip, holds, dials by RFC 4733 and SIP INFO,"
+        " and gives its call to another phone; each hears the other's tone",
+        ("tests/interop/test_linphone.py", "tests/interop/test_linphone_sites.py"),
     ),
     Proof(
         "A call over IPv6, phones, links and audio, through two bridges, of which one may have"
@@ -279,6 +280,11 @@ ISSUE_D = (
         "Session timers of 90 s: who has to, refreshes; a session that nobody refreshes ends with"
         " BYE before it expires (RFC 4028); 180 and 183 are reliable for phones that require it",
         (f"{_E2E}/test_sip_sessions.py",),
+    ),
+    Proof(
+        "Two bridges and two phones: answered, busy, not answered, a wrong number, given up, hung"
+        " up by either side; the number is nowhere on the link, audio is measured both ways",
+        (f"{_E2E}/test_two_bridges.py",),
     ),
     Proof(
         "All 49 messages of RFC 4475, over UDP and TCP: each is answered as the RFC has it, or"
