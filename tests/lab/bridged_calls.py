@@ -13,10 +13,10 @@ from typing import Any, Final, cast
 from bridge.bridging.call import BridgedCall
 from bridge.bridging.limits import CallGate, CallLimits
 from bridge.bridging.link import Link
-from bridge.bridging.phone_side import CallTimes, HoldSource, nothing_on_hold
+from bridge.bridging.phone_side import CallTimes
 from bridge.bridging.reception import Reception
 from bridge.bridging.services import CallServices
-from bridge.bridging.switchboard import LiveCall, Switchboard
+from bridge.bridging.switchboard import Switchboard
 from bridge.bridging.tones import tones_of
 from bridge.dialing.envelope import Envelope
 from bridge.dialing.plan import DialPlan, DialTemplate, DigitLimits, Route
@@ -45,11 +45,11 @@ from bridge.iax2.constants import FrameType
 from bridge.iax2.frames import FullFrame
 from bridge.iax2.keys import open_full_untrusted
 from bridge.media.call_media import CallMedia
-from bridge.media.sources import Source
 from bridge.sip.leg import LegState
 from bridge.sip.sdes import Srtp
 from bridge.sip.sdp import SdpError
 from tests.lab.bridged_phone import CALLER, OFFER, FakeMedia, Phone, Story
+from tests.lab.staging import SwitchboardStage
 from tests.lab.transfers import TransferDesk
 from tests.simulation.network import Simulation, Weather
 
@@ -144,7 +144,7 @@ class _Tapped(Endpoint):
         super().receive_datagram(data, address, now)
 
 
-class Stage:
+class Stage(SwitchboardStage):
     """Everything around bridged calls, and the time that all of it shares.
 
     Attributes:
@@ -167,7 +167,6 @@ class Stage:
         self.media: list[FakeMedia] = []
         self.ports_left = 1000
         self.desk = TransferDesk(lambda: self.now, self.story, self._find_call)
-        self.on_hold: HoldSource = nothing_on_hold
         self.drawn = START_DELAY_S
         self._times = CallTimes(60, 3600, duration_s)
         profile = CallProfile(
@@ -188,13 +187,8 @@ class Stage:
             reception=Reception((), cast("Any", None), cast("Any", None)),
             gate=CallGate(limits),
         )
-        self._draining = False
-        self.simulation.add(NEAR, self.near, self._handle_event)
+        self.open(NEAR, self.near)
         self.simulation.add(FAR, self.far.endpoint, self.far.handle)
-
-    @property
-    def now(self) -> float:
-        return self.simulation.now
 
     def add_link(self, name: str) -> Link:
         """Let there be another link to the same far end."""
@@ -290,35 +284,6 @@ class Stage:
         self.ports_left -= 1
         self.media.append(FakeMedia(self.story))
         return cast("CallMedia", self.media[-1])
-
-    def _hold_source(self, format_: int) -> Source | None:
-        return self.on_hold(format_)
-
-    def _find_call(self, call_id: str) -> LiveCall | None:
-        return self.switchboard.find(call_id)
-
-    def _drain(self) -> None:
-        """As LinkSocket.drain: at once, but never within itself."""
-        if not self._draining:
-            self.simulation._drain(NEAR, self.near)
-
-    def _handle_event(self, event: Event, now: float) -> None:
-        self._draining = True
-        try:
-            self.switchboard.handle_event(event, now)
-        finally:
-            self._draining = False
-        self._set_alarm()
-
-    def _set_alarm(self) -> None:
-        deadline = self.switchboard.next_deadline()
-        if deadline is not None:
-            self.simulation.at(max(deadline, self.now), self._on_alarm)
-
-    def _on_alarm(self) -> None:
-        if (self.switchboard.next_deadline() or self.now + 1) <= self.now:
-            self.switchboard.handle_deadlines(self.now)
-            self._set_alarm()
 
 
 def signals(stage: Stage) -> str:

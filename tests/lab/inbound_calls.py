@@ -12,10 +12,10 @@ from typing import Any, Final, cast
 from bridge.bridging.inbound_call import InboundCall
 from bridge.bridging.limits import CallGate, CallLimits
 from bridge.bridging.link import Acceptance, Link
-from bridge.bridging.phone_side import CallTimes, HoldSource, nothing_on_hold
+from bridge.bridging.phone_side import CallTimes
 from bridge.bridging.reception import Reception
 from bridge.bridging.services import CallServices
-from bridge.bridging.switchboard import LiveCall, Switchboard
+from bridge.bridging.switchboard import Switchboard
 from bridge.bridging.tones import tones_of
 from bridge.dialing.collector import CollectionLimits
 from bridge.dialing.delivery import DeliveryPlan, Phone, PhoneRoute, Target
@@ -40,10 +40,10 @@ from bridge.iax2 import (
     VoiceReceived,
 )
 from bridge.media.call_media import CallMedia
-from bridge.media.sources import Source
 from bridge.sip.leg import MakeOffer, SipLeg
 from bridge.sip.sdes import Srtp
 from tests.lab.bridged_phone import CalledPhone, FakeMedia, Story
+from tests.lab.staging import SwitchboardStage
 from tests.lab.transfers import TransferDesk
 from tests.simulation.network import Simulation, Weather
 
@@ -130,7 +130,7 @@ class Caller:
                 self.ended.append((now, reason, cause))
 
 
-class InboundStage:
+class InboundStage(SwitchboardStage):
     """A bridge that takes calls from its one link, and everything around it."""
 
     def __init__(
@@ -150,7 +150,6 @@ class InboundStage:
         self.ports_left = 1000
         self.desk = TransferDesk(lambda: self.now, self.story, self._find_call)
         self.is_overloaded = False
-        self.on_hold: HoldSource = nothing_on_hold
         self.contacts: Callable[[str], tuple[str, ...] | None] = self._contacts
         self.unreachable: set[str] = set()
         self.reached_from: dict[str, str] = {}
@@ -175,13 +174,8 @@ class InboundStage:
             reception=self.reception,
             gate=CallGate(limits),
         )
-        self._draining = False
-        self.simulation.add(BRIDGE, self.endpoint, self._handle_event)
+        self.open(BRIDGE, self.endpoint)
         self.simulation.add(PEER, self.caller.endpoint, self.caller.handle)
-
-    @property
-    def now(self) -> float:
-        return self.simulation.now
 
     @property
     def inbound(self) -> InboundCall:
@@ -279,35 +273,6 @@ class InboundStage:
             raise BridgeError("all pairs of the RTP port range are in use")
         self.media.append(FakeMedia(self.story))
         return cast("CallMedia", self.media[-1])
-
-    def _hold_source(self, format_: int) -> Source | None:
-        return self.on_hold(format_)
-
-    def _find_call(self, call_id: str) -> LiveCall | None:
-        return self.switchboard.find(call_id)
-
-    def _drain(self) -> None:
-        """As LinkSocket.drain: at once, but never within itself."""
-        if not self._draining:
-            self.simulation._drain(BRIDGE, self.endpoint)
-
-    def _handle_event(self, event: Event, now: float) -> None:
-        self._draining = True
-        try:
-            self.switchboard.handle_event(event, now)
-        finally:
-            self._draining = False
-        self._set_alarm()
-
-    def _set_alarm(self) -> None:
-        deadline = self.switchboard.next_deadline()
-        if deadline is not None:
-            self.simulation.at(max(deadline, self.now), self._on_alarm)
-
-    def _on_alarm(self) -> None:
-        if (self.switchboard.next_deadline() or self.now + 1) <= self.now:
-            self.switchboard.handle_deadlines(self.now)
-            self._set_alarm()
 
 
 def route(expression: str, user: str = "{0}") -> PhoneRoute:
