@@ -30,6 +30,7 @@ from bridge.bridging.transfer_targets import TransferTargets
 from bridge.config import Configuration, HostPort, Loaded
 from bridge.descriptors import use_what_is_allowed
 from bridge.dialing.delivery import Phone, RegisteredPhone, Target, TrunkNumber
+from bridge.dialing.plan import DialPlan
 from bridge.iax2 import (
     Address,
     Call,
@@ -115,33 +116,38 @@ class Service:
         )
         own_hosts = parts.own_hosts(configuration)
         self._targets = TransferTargets(self._delivery, self._phones, own_hosts)
-        services = self._call_services()
         plan = parts.dial_plan(configuration)
         self._emergencies = parts.emergency_desk(
             configuration, plan, partial(self._call_trunk, urgent=True), self._relay.open
         )
-        self._switchboard = Switchboard(
-            plan=plan,
-            gate=CallGate(parts.call_limits(configuration)),
-            links=self._links,
-            open_media=self._relay.open,
-            services=services,
-            reception=self._reception(services),
-        )
-        admission = self._phones.admission if self._phones else None
-        self._agent = SipAgent(
-            parts.sip_settings(configuration),
-            self._take,
-            admission,
-            self._lag.is_overloaded,
-            self._emergencies.is_emergency,
-        )
+        self._switchboard = self._make_switchboard(plan)
+        self._agent = self._sip_agent()
         self._trunks = {trunk.settings.name: trunk for trunk in self._agent.trunks}
         self._link_of_user = {
             link.acceptance.username: name for name, link in self._links.items() if link.acceptance
         }
         self._observer = self._make_observer()
         self._stop = trio.Event()
+
+    def _make_switchboard(self, plan: DialPlan) -> Switchboard:
+        services = self._call_services()
+        return Switchboard(
+            plan=plan,
+            gate=CallGate(parts.call_limits(self._configuration)),
+            links=self._links,
+            open_media=self._relay.open,
+            services=services,
+            reception=self._reception(services),
+        )
+
+    def _sip_agent(self) -> SipAgent:
+        return SipAgent(
+            parts.sip_settings(self._configuration),
+            self._take,
+            self._phones.admission if self._phones else None,
+            self._lag.is_overloaded,
+            self._emergencies.is_emergency,
+        )
 
     def _link_socket(self) -> LinkSocket:
         bind, peers = self._configuration.iax.bind, self._peers
