@@ -1,11 +1,11 @@
 """Proof, interop: linphonec talks with baresip through two bridges, holds, dials and transfers."""
 
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
-import trio
 
 from bridge.config.secret import new_secret
 from tests.lab.baresip import Account, Baresip, open_baresip
@@ -17,12 +17,12 @@ from tests.lab.results import sized
 from tests.lab.scene import assert_nothing_left
 from tests.lab.softphones import PASSWORD, Registrar, hears
 from tests.lab.two_sites import DESK, NUMBER, SECOND
+from tests.lab.wav import write_keys
 
 LINPHONE_HZ: Final = 700.0
 BARESIP_HZ: Final = 1100.0
 SECOND_HZ: Final = 1500.0
 DIGITS: Final = sized("19*#", "0123456789*#")
-KEY_S: Final = 0.6
 
 
 async def registered(
@@ -38,15 +38,15 @@ async def registered(
 
 
 @pytest.mark.parametrize(
-    ("near_by", "digits", "far_by"),
+    ("near_by", "keys", "far_by"),
     sized([("tls", "rfc4733", "udp")], [("tls", "rfc4733", "udp"), ("udp", "info", "tls")]),
 )
 async def test_linphone_calls_holds_dials_and_gives_its_call_away(
-    tmp_path: Path, near_by: str, digits: str, far_by: str
+    tmp_path: Path, near_by: str, keys: str, far_by: str
 ) -> None:
     near_at, far_at = (Registrar.make(tmp_path / name) for name in ("near", "far"))
     secret = new_secret()
-    line = Line(near_at.uri(DESK, near_by), PASSWORD, srtp=near_by == "tls", info=digits == "info")
+    line = Line(near_at.uri(DESK, near_by), PASSWORD, srtp=near_by == "tls", keys=keys)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         link = await enter(open_proxy(far_at.host))
@@ -68,9 +68,7 @@ async def test_linphone_calls_holds_dials_and_gives_its_call_away(
         await hears(called, LINPHONE_HZ, no_more=True)
         await phone.command("resume")
         await hears(called, LINPHONE_HZ)
-        for digit in DIGITS:
-            await phone.command(digit)
-            await trio.sleep(KEY_S)
+        await phone.press(DIGITS)
         assert await called.pressed(DIGITS) == DIGITS
         await phone.command(f"transfer {near_at.uri(SECOND, near_by)}")
         await second.event("CALL_INCOMING")
@@ -109,5 +107,27 @@ async def test_linphone_is_called(tmp_path: Path, near_by: str, far_by: str) -> 
         await hears(caller, LINPHONE_HZ)
         await phone.command("terminate")
         await caller.event("CALL_CLOSED")
+    for bridge in (near, far):
+        assert_nothing_left(bridge)
+
+
+async def test_linphone_dials_by_tones_in_its_audio(tmp_path: Path) -> None:
+    """It offers no telephone-event then."""
+    near_at, far_at = (Registrar.make(tmp_path / name) for name in ("near", "far"))
+    secret, line = new_secret(), Line(near_at.uri(DESK, "tcp"), PASSWORD, keys="none")
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        far = await enter(run_bridge(far_at.accepts(secret), tmp_path / "far", "debug"))
+        calls = near_at.calls(f"{far_at.host}:4569", secret, answer="far-end")
+        near = await enter(run_bridge(calls, tmp_path / "near", "debug"))
+        called = await registered(stack, tmp_path / "b", far_at, "tcp")
+        says = partial(write_keys, digits=DIGITS)
+        phone = await enter(open_linphone(tmp_path / "a", line, near_at.certificate, says))
+        await phone.command(f"call {near_at.uri(f'9{NUMBER}', 'tcp')}")
+        await called.event("CALL_INCOMING")
+        await called.command("accept")
+        assert await called.pressed(DIGITS) == DIGITS
+        await phone.command("terminate")
+        await called.event("CALL_CLOSED")
     for bridge in (near, far):
         assert_nothing_left(bridge)

@@ -12,9 +12,10 @@ import os
 import re
 import struct
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,8 @@ HEADER_OCTETS: Final = 44
 LOGS_WITHIN_S: Final = 15.0
 POLL_S: Final = 0.1
 ENDS_WITHIN_S: Final = 3.0
+KEY_EVERY_S: Final = 0.6
+SAYS_A_TONE: Final = partial(write_tone, tone_hz=700.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,13 @@ class Line:
         address: sip:USER@HOST:PORT;transport=… of the registrar.
         password: Its password.
         srtp: Encrypted audio: offered, and demanded of whoever calls.
-        info: Keys go by SIP INFO, else by RFC 4733.
+        keys: How they go: by rfc4733, or by SIP info; none, where only its audio tells.
     """
 
     address: str
     password: str = field(repr=False)
     srtp: bool = False
-    info: bool = False
+    keys: str = "rfc4733"
 
     def configuration(self, certificate: Path) -> str:
         """The file of linphonec."""
@@ -64,8 +67,8 @@ client_cert_chain={certificate}
 client_cert_key={certificate.with_suffix(".key")}
 media_encryption={"srtp" if self.srtp else "none"}
 media_encryption_mandatory={int(self.srtp)}
-use_info={int(self.info)}
-use_rfc2833={int(not self.info)}
+use_info={int(self.keys == "info")}
+use_rfc2833={int(self.keys == "rfc4733")}
 default_proxy=0
 [rtp]
 audio_rtp_port={free_udp_port()}
@@ -89,9 +92,15 @@ class Linphone:
     _read: int = 0
 
     async def command(self, text: str) -> None:
-        """Type a line; in a call, digits are keys of the phone."""
+        """Type a line."""
         assert self.process.stdin is not None
         await self.process.stdin.send_all(f"{text}\n".encode())
+
+    async def press(self, digits: str) -> None:
+        """Press keys in a call."""
+        for digit in digits:
+            await self.command(digit)
+            await trio.sleep(KEY_EVERY_S)
 
     async def logs(self, pattern: str) -> None:
         """Wait until its log says what a regular expression matches, behind the last such place.
@@ -130,7 +139,7 @@ class Linphone:
 
 @asynccontextmanager
 async def open_linphone(
-    folder: Path, line: Line, certificate: Path, *, tone_hz: float = 700.0
+    folder: Path, line: Line, certificate: Path, says: Callable[[Path], None] = SAYS_A_TONE
 ) -> AsyncIterator[Linphone]:
     """Run one that registers at once.
 
@@ -138,9 +147,9 @@ async def open_linphone(
         folder: For its configuration and recordings.
         line: Its one account.
         certificate: The one that the registrar must show over TLS.
-        tone_hz: What it says.
+        says: Writes the WAV file that it says.
     """
-    await trio.to_thread.run_sync(_write, folder, line, certificate, tone_hz)
+    await trio.to_thread.run_sync(_write, folder, line, certificate, says)
     process = await trio.lowlevel.open_process(
         ["linphonec", "-c", "rc", "-b", "rc", "-d", "2", "-l", "log"],
         stdin=subprocess.PIPE,
@@ -160,7 +169,7 @@ async def open_linphone(
         await phone.leave()
 
 
-def _write(folder: Path, line: Line, certificate: Path, tone_hz: float) -> None:
+def _write(folder: Path, line: Line, certificate: Path, says: Callable[[Path], None]) -> None:
     (folder / ".local/share/linphone").mkdir(parents=True)  # without, it never begins
-    write_tone(folder / "says.wav", tone_hz)
+    says(folder / "says.wav")
     (folder / "rc").write_text(line.configuration(certificate))

@@ -267,8 +267,8 @@ ISSUE_D = (
     ),
     Proof(
         "linphonec registers, calls an Asterisk and is called by it, over UDP, and over TLS with"
-        " SRTP; through two bridges it talks with baresip, holds, dials by RFC 4733 and SIP INFO,"
-        " and gives its call to another phone; each hears the other's tone",
+        " SRTP; through two bridges it talks with baresip, holds, dials by RFC 4733, SIP INFO and"
+        " tones in its audio, and gives its call to another phone; each hears the other's tone",
         ("tests/interop/test_linphone.py", "tests/interop/test_linphone_sites.py"),
     ),
     Proof(

@@ -63,6 +63,7 @@ class Registrar:
             "phones": [{"user": user, "password": PASSWORD} for user in (DESK, SECOND)],
             "allow": [],
             "hold_music": "comfort",
+            "in_band_digits": True,  # for phones that offer nothing else
         }
         return BridgeConfig(
             peer,
