@@ -105,16 +105,25 @@ class SideOpener:
         return self._full(datagram) if datagram[0] & 0x80 else self._mini(datagram)
 
     def _full(self, datagram: bytes) -> bytes | None:
-        for opener in self._openers:
-            for clear, frame in _readings(opener, datagram):
-                if self._is_timely(frame):
-                    self._learn(frame)
-                    return clear
-        return None
+        readings = [
+            reading
+            for opener in self._openers
+            for reading in _readings(opener, datagram)
+            if self._apart_ms(reading[1]) <= _FULL_NEAR_MS
+        ]
+        if not readings:
+            return None
+        # Of a frame that was written over, an octet more or less may make sense by chance.
+        clear, frame = min(readings, key=lambda reading: self._apart_ms(reading[1]))
+        self._learn(frame)
+        return clear
 
-    def _is_timely(self, frame: FullFrame) -> bool:
-        """A side's clock only goes on; ACK, PONG and LAGRP have the other side's time."""
-        return is_echo(frame) or abs(frame.timestamp_ms - self._timestamp_ms) < _FULL_NEAR_MS
+    def _apart_ms(self, frame: FullFrame) -> int:
+        """How far its time is from what this side said last; of an ACK, PONG or LAGRP: unknown.
+
+        These have the other side's time.
+        """
+        return _FULL_NEAR_MS if is_echo(frame) else abs(frame.timestamp_ms - self._timestamp_ms)
 
     def _learn(self, frame: FullFrame) -> None:
         if not is_echo(frame):
