@@ -16,7 +16,7 @@ from tests.bench.gateways import BridgeGateway, Site
 from tests.bench.load import LoadPlan, failures, run_load
 from tests.bench.measuring import LAST_HANGUP_S, WARM_UP
 from tests.bench.tools import build_tools
-from tests.bench.usage import OpenFiles, open_files, process_tree, pss_octets
+from tests.bench.usage import OpenFiles, open_files, private_octets, process_tree
 from tests.lab import LabError
 from tests.lab.results import record
 
@@ -35,14 +35,14 @@ class MemoryWatch:
 
     pid: int
     samples: list[tuple[float, int]] = field(default_factory=list)
-    """Seconds since the begin, octets of PSS."""
+    """Seconds since the begin, octets."""
     _over: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
         """Reads until told to end."""
         began_at = time.monotonic()
         while not self._over.wait(LOOK_S):
-            self.samples.append((time.monotonic() - began_at, pss_octets([self.pid])))
+            self.samples.append((time.monotonic() - began_at, private_octets(self.pid)))
 
     def end(self) -> None:
         """Lets `run` return."""

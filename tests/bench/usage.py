@@ -57,6 +57,12 @@ def pss_octets(pids: Iterable[int]) -> int:
     return sum(_kilobytes(_PROC / str(pid) / "smaps_rollup", "Pss:") * 1024 for pid in pids)
 
 
+def private_octets(pid: int) -> int:
+    """Memory that a process shares with nobody: other processes that come and go leave it alone."""
+    rollup = _PROC / str(pid) / "smaps_rollup"
+    return 1024 * sum(_kilobytes(rollup, f"Private_{kind}:") for kind in ("Clean", "Dirty"))
+
+
 def open_files(pids: Iterable[int]) -> OpenFiles:
     """Counts descriptors, as a leak of sockets would show."""
     targets = [_target(link) for pid in pids for link in (_PROC / str(pid) / "fd").iterdir()]

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.bench.load import LoadPlan, failures
-from tests.bench.usage import Usage, cpu_s, open_files, process_tree, pss_octets
+from tests.bench.usage import Usage, cpu_s, open_files, private_octets, process_tree, pss_octets
 
 
 def test_cpu_clock_of_a_process_is_the_one_it_reads_itself() -> None:
@@ -44,6 +44,7 @@ def test_a_socket_is_counted_while_it_is_open() -> None:
 
 def test_memory_counts_octets() -> None:
     assert pss_octets([os.getpid()]) > 1_000_000
+    assert 1_000_000 < private_octets(os.getpid()) <= pss_octets([os.getpid()])
 
 
 @pytest.mark.parametrize(
