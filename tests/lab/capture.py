@@ -30,6 +30,7 @@ _IP_HEADER_OCTETS = 20
 _UDP = 17
 _STATISTICS = struct.Struct("II")  # packets | drops
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
+_WITHIN_NUMBERS = str.maketrans("", "", "+-*#. ()")
 _SHORTEST_NEEDLE_OCTETS = 5
 """Shorter needles stand in random octets by chance: 3 octets in one of 80 captures of a minute."""
 _SHORTEST_IN_CLEAR_OCTETS = 3
@@ -98,7 +99,7 @@ def forms_of(text: str) -> Mapping[str, bytes]:
         "UTF-32 LE": text.encode("utf-32-le"),
         "hexadecimal text": text.encode().hex().encode(),
     }
-    digits = text.removeprefix("+")
+    digits = text.translate(_WITHIN_NUMBERS)
     # The few digits of a secret stand in some frame by chance.
     return forms | (_number_forms(digits) if digits.isdigit() else {})
 
