@@ -12,6 +12,8 @@ from typing import Final
 import structlog
 import trio
 
+from bridge.net.alarm import Alarm
+
 LAG_MAX_S: Final = 0.1
 """Later than this, and audio is beyond what the reorder buffers of phones make up for."""
 BACKLOG_MAX: Final = 0.5
@@ -19,6 +21,9 @@ BACKLOG_MAX: Final = 0.5
 LOOK_S: Final = 0.25
 BUSY_SHARE: Final = 0.3
 """Of the time between two looks. Below, others hold the loop up: refusing calls helps nobody."""
+QUIET_SHARE: Final = 0.05
+"""Below, and while nobody asks, it rests: an overload cannot come but by calls, which ask."""
+REST_S: Final = 10.0
 CALM_S: Final = 1.0
 """For so long it has to be in time again before calls are taken: else they come in bursts."""
 
@@ -40,15 +45,40 @@ class LagWatch:
     ) -> None:
         self._cpu = cpu
         self._backlog = backlog
+        self._alarm = Alarm()
         self._due = math.inf
         self._looked_at = self._spent_s = 0.0
         self._late_due = self._late_at = self._calm_at = -math.inf
-        self._is_told = False
+        self._is_told = self._is_asked = self._rests = False
 
     def is_overloaded(self) -> bool:
         """Tell whether the loop was late twice within a second, and not in time for one since."""
         now = trio.current_time()
-        if self._due != self._late_due and self._is_late(now) and self._is_busy(now):
+        if self._rests:
+            self._look_within(LOOK_S, now)
+        self._is_asked = True
+        return self._is_late_again(now)
+
+    async def run(self) -> None:
+        """Watch until cancelled; begin and end of an overload are logged."""
+        self._look_within(LOOK_S, trio.current_time())
+        await self._alarm.run(self._look)
+
+    def _look(self, now: float) -> None:
+        overloaded = self._is_late_again(now)
+        self._tell(overloaded=overloaded)
+        is_quiet = not (overloaded or self._is_asked) and self._share(now) < QUIET_SHARE
+        self._look_within(REST_S if is_quiet else LOOK_S, now)
+
+    def _look_within(self, look_s: float, now: float) -> None:
+        self._rests = look_s == REST_S
+        self._looked_at, self._spent_s = now, self._cpu()
+        self._due = now + look_s
+        self._is_asked = False
+        self._alarm.set(self._due)
+
+    def _is_late_again(self, now: float) -> bool:
+        if self._due != self._late_due and self._is_late(now) and self._share(now) >= BUSY_SHARE:
             if self._due - self._late_at <= CALM_S:
                 self._calm_at = now + CALM_S
             self._late_due, self._late_at = self._due, now
@@ -57,16 +87,10 @@ class LagWatch:
     def _is_late(self, now: float) -> bool:
         return now - self._due > LAG_MAX_S or self._backlog() > BACKLOG_MAX
 
-    def _is_busy(self, now: float) -> bool:
-        return self._cpu() - self._spent_s >= BUSY_SHARE * (now - self._looked_at)
-
-    async def run(self) -> None:
-        """Watch until cancelled; begin and end of an overload are logged."""
-        while True:
-            self._looked_at, self._spent_s = trio.current_time(), self._cpu()
-            self._due = self._looked_at + LOOK_S
-            await trio.sleep_until(self._due)
-            self._tell(overloaded=self.is_overloaded())
+    def _share(self, now: float) -> float:
+        """Return how much of the time since the last look was our own work."""
+        passed_s = now - self._looked_at
+        return (self._cpu() - self._spent_s) / passed_s if passed_s > 0 else 0.0
 
     def _tell(self, *, overloaded: bool) -> None:
         if overloaded != self._is_told:

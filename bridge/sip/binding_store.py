@@ -116,10 +116,17 @@ def _binding(
     return Binding(user, key, uri, flow, call_id, cseq, expires_at + shift_s, q, is_restored=True)
 
 
-async def keep_stored(registrar: Registrar, store: BindingStore) -> None:
-    """Write the registrar's changes each 250 ms, and once more when cancelled."""
+async def keep_stored(
+    registrar: Registrar, store: BindingStore, news: trio.lowlevel.ParkingLot
+) -> None:
+    """Write the registrar's changes within 250 ms, and once more when cancelled.
+
+    `news` is unparked when there are some.
+    """
     try:
         while True:
+            if not registrar.changes:
+                await news.park()
             await trio.sleep(COMMIT_EACH_S)
             await _flush(registrar, store)
     finally:

@@ -105,6 +105,10 @@ class Registrar:
         settings: Bounds.
         clock: Seconds that never step back.
         trust: Told of each source address that gains its first contact (True) or loses its last.
+
+    Attributes:
+        changes: What whoever keeps the bindings has yet to take, None for what is gone.
+        on_change: Called when something is put there.
     """
 
     def __init__(
@@ -115,6 +119,7 @@ class Registrar:
         trust: Callable[[str, bool], None] = lambda _host, _is_trusted: None,
     ) -> None:
         self.changes: dict[Key, Binding | None] = {}
+        self.on_change: Callable[[], object] = lambda: None
         self._settings = settings
         self._clock = clock
         self._trust = trust
@@ -146,7 +151,7 @@ class Registrar:
         for binding in bindings:
             phone = self._phones.get(binding.user)
             if phone is None or len(phone) >= self._settings.contacts_max:
-                self.changes[binding.user, binding.key] = None
+                self._change((binding.user, binding.key), None)
                 continue
             self._set(phone, binding)
 
@@ -259,19 +264,23 @@ class Registrar:
         self._sources[source] += 1
         if self._sources[source] == 1:
             self._trust(binding.flow.host, True)  # noqa: FBT003  # a callback has no keywords
-        self.changes[binding.user, binding.key] = binding
+        self._change((binding.user, binding.key), binding)
 
     def _remove(self, phone: Bindings, key: str) -> None:
         binding = phone.pop(key, None)
         if binding is None:
             return
         self._unreachable.discard((binding.user, key))
-        self.changes[binding.user, key] = None
+        self._change((binding.user, key), None)
         source = source_of(binding.flow.host)
         self._sources[source] -= 1
         if not self._sources[source]:
             del self._sources[source]
             self._trust(binding.flow.host, False)  # noqa: FBT003  # as above
+
+    def _change(self, key: Key, binding: Binding | None) -> None:
+        self.changes[key] = binding
+        self.on_change()
 
     def _listed(self, user: str) -> Headers:
         """All contacts of a phone, each with the seconds it has left."""

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from bridge.net.lag_watch import CALM_S, LAG_MAX_S, LOOK_S, LagWatch
+from bridge.net.lag_watch import CALM_S, LAG_MAX_S, LOOK_S, REST_S, LagWatch
 
 BEGAN = "overload: new calls get 503"
 ENDED = "overload is over"
@@ -111,6 +111,41 @@ async def test_a_long_overload_is_logged_once(clock: trio.testing.MockClock) -> 
                 assert watch.is_overloaded() is (count > 0)
                 await trio.testing.wait_all_tasks_blocked()
     assert [entry["event"] for entry in logs] == [BEGAN]
+
+
+async def test_it_rests_while_nobody_asks_and_little_is_done(
+    clock: trio.testing.MockClock,
+) -> None:
+    assert clock.current_time() == 0
+    looks: list[float] = []
+
+    def backlog() -> float:
+        looks.append(trio.current_time())
+        return 0.0
+
+    watch = LagWatch(lambda: 0.0, backlog)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch.run)
+        await trio.sleep(LOOK_S + 2.5 * REST_S)
+        assert len(looks) == 3
+        watch.is_overloaded()
+        await trio.sleep(3 * LOOK_S)
+        assert len(looks) == 6
+        nursery.cancel_scope.cancel()
+
+
+async def test_whoever_asks_ends_its_rest(clock: trio.testing.MockClock) -> None:
+    spent = 0.0
+    watch = LagWatch(lambda: spent)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch.run)
+        await trio.sleep(10 * REST_S)
+        for is_overloaded in (False, False, True):
+            assert watch.is_overloaded() is is_overloaded
+            await trio.testing.wait_all_tasks_blocked()
+            clock.jump(LOOK_S + 2 * LAG_MAX_S)
+            spent += LOOK_S
+        nursery.cancel_scope.cancel()
 
 
 async def test_not_overloaded_before_it_runs() -> None:

@@ -91,7 +91,9 @@ async def test_changes_are_written_off_the_loops_thread_and_once_more_at_the_end
     store = BindingStore(tmp_path)
     registrar = Registrar(["alice"], RegistrarSettings(), trio.current_time)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(keep_stored, registrar, store)
+        news = trio.lowlevel.ParkingLot()
+        registrar.on_change = news.unpark_all
+        nursery.start_soon(keep_stored, registrar, store, news)
         registrar.restore([binding("alice", trio.current_time() + 600)])
         with trio.fail_after(60):
             while not store.load(0.0):  # noqa: ASYNC110  # a thread writes it
