@@ -30,6 +30,7 @@ OUTSTANDING_MAX: Final = 64
 
 _RTT_GAIN: Final = 0.125
 _RTT_FACTOR: Final = 2.0
+_PATIENCE_MAX: Final = 4
 
 
 class Order(Enum):
@@ -65,6 +66,7 @@ class ReliableSequence:
     __slots__ = (
         "_held",
         "_outstanding",
+        "_patience",
         "_sent_timestamps_ms",
         "_vnak_answerable_at",
         "_vnak_sendable_at",
@@ -83,6 +85,7 @@ class ReliableSequence:
         self.oseqno = 0
         self.iseqno = 0
         self.acknowledgement_owed = False
+        self._patience = 1
         self._outstanding: deque[Outstanding] = deque()
         self._held: dict[int, FullFrame] = {}
         self._sent_timestamps_ms: deque[int] = deque(maxlen=SEQUENCE_MODULUS)
@@ -100,7 +103,7 @@ class ReliableSequence:
 
     def record(self, frame: FullFrame, sealer: Sealer | None, now: float, tag: object) -> None:
         """Take note of a frame that was just sent with the current oseqno."""
-        interval_s = self.retransmission_interval_s()
+        interval_s = min(self.retransmission_interval_s() * self._patience, RETRANSMISSION_MAX_S)
         self._outstanding.append(
             Outstanding(frame, sealer, now, interval_s, tag, deadline=now + interval_s)
         )
@@ -118,7 +121,9 @@ class ReliableSequence:
     def acknowledge(self, iseqno: int, now: float) -> list[Outstanding]:
         """Drop and return the frames that a received iseqno acknowledges, oldest first.
 
-        The round-trip time is measured on frames that were sent once only (Karn's rule).
+        The round-trip time is measured on frames that were sent once only, and until one is, new
+        frames are waited for longer (Karn's rule): else nothing would be measured of a path that
+        has become slow, and all of its frames would be sent twice.
         """
         if not self._outstanding:
             return []
@@ -128,7 +133,8 @@ class ReliableSequence:
             return []
         acknowledged = [self._outstanding.popleft() for _ in range(count)]
         if acknowledged and not acknowledged[-1].was_repeated:
-            self.measure_rtt(now - acknowledged[-1].sent_at)
+            self.measure_rtt(now - acknowledged[-1].sent_at, at_once=self._patience > 1)
+            self._patience = 1
         return acknowledged
 
     def drop_outstanding(self) -> None:
@@ -191,6 +197,8 @@ class ReliableSequence:
         """
         due = [waiting for waiting in self._outstanding if waiting.deadline <= now]
         interval_max_s = HANDSHAKE_RETRANSMISSION_MAX_S if handshake else RETRANSMISSION_MAX_S
+        if due and not handshake:
+            self._patience = min(self._patience * 2, _PATIENCE_MAX)
         for waiting in due:
             waiting.retransmissions += not handshake
             waiting.was_repeated = True
@@ -215,9 +223,9 @@ class ReliableSequence:
             waiting.was_repeated = True
         return wanted
 
-    def measure_rtt(self, sample_s: float) -> None:
-        """Smooth one measurement into the round-trip time."""
-        if self.rtt_s is None:
+    def measure_rtt(self, sample_s: float, *, at_once: bool = False) -> None:
+        """Smooth one measurement into the round-trip time, or believe a longer one at once."""
+        if self.rtt_s is None or (at_once and sample_s > self.rtt_s):
             self.rtt_s = sample_s
         else:
             self.rtt_s += _RTT_GAIN * (sample_s - self.rtt_s)

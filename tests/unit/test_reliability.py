@@ -185,6 +185,25 @@ class TestRetransmission:
         sequence.rtt_s = rtt_s
         assert sequence.retransmission_interval_s() == interval_s
 
+    def test_a_path_that_has_become_slow_is_learned(self) -> None:
+        """Else each frame would be sent twice for good: what was sent again measures nothing."""
+        sequence = ReliableSequence()
+        sequence.measure_rtt(0.01)
+        again = []
+        for number in range(20):
+            send(sequence, START + number)
+            again.append(sequence.due(START + number + 0.6) != [])
+            sequence.acknowledge(sequence.oseqno, START + number + 0.6)
+        assert again == [True, True] + [False] * 18
+
+    def test_patience_ends_with_the_next_measurement(self) -> None:
+        sequence = numbered(sent=1)
+        sequence.due(START + 0.5)
+        send(sequence, START + 1)
+        assert sequence.acknowledge(2, START + 1.1)
+        send(sequence, START + 2)
+        assert sequence.next_deadline() == START + 2 + RETRANSMISSION_MIN_S
+
     def test_never_more_than_ten_seconds_apart(self) -> None:
         sequence = ReliableSequence()
         sequence.measure_rtt(4.0)
