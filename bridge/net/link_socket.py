@@ -23,6 +23,8 @@ from bridge.net.alarm import Alarm
 from bridge.net.sources import Sources
 
 DATAGRAMS_PER_PASS_MAX: Final = 256
+DATAGRAMS_WAITING_MAX: Final = 8192
+"""More than the receive buffer holds."""
 LATE_S: Final = 0.05
 """Behind its time by more, the engine's timers look at what has arrived first."""
 SOCKET_BUFFER_OCTETS: Final = 4 << 20
@@ -148,7 +150,7 @@ class LinkSocket:
         if due is not None and now - due > LATE_S:
             # After a stall the acknowledgements wait in the socket: to send all of it again
             # unseen would make an overload the peer's, too.
-            self._receive(now)
+            self._receive(now, DATAGRAMS_WAITING_MAX)
         _contain(self._endpoint.handle_timeout, now)
         _contain(self.drain)
 
@@ -194,15 +196,15 @@ class LinkSocket:
             self._joins = False
             self._send_each(batch, address)
 
-    def _receive(self, now: float) -> None:
+    def _receive(self, now: float, most: int = DATAGRAMS_PER_PASS_MAX) -> None:
         """Take what has arrived, bounded, so that phones get their turn."""
         if self._read is not None:
-            left = DATAGRAMS_PER_PASS_MAX
+            left = most
             while (unusual := self._read(now, left)) is not None:
                 datagram, address, left = unusual
                 self._take(datagram, address, now)
             return
-        for _ in range(DATAGRAMS_PER_PASS_MAX):
+        for _ in range(most):
             try:
                 data, ancillary, _, address = self._socket.recvmsg(
                     _DATAGRAM_MAX_OCTETS, _ANCILLARY_OCTETS

@@ -26,7 +26,7 @@ from bridge.iax2 import (
     ReachabilityChanged,
     User,
 )
-from bridge.net.link_socket import LinkSocket, LinkSocketError
+from bridge.net.link_socket import DATAGRAMS_PER_PASS_MAX, LinkSocket, LinkSocketError
 
 LOOPBACK = ("127.0.0.1", 0)
 UDP_SEGMENT = 103
@@ -294,12 +294,19 @@ class TestEngine:
         assert again[2] & 0x80
         far.link.close()
 
-    @pytest.mark.parametrize(("late_s", "again"), [(0.0, True), (1.0, False)])
+    @pytest.mark.parametrize(
+        ("late_s", "ahead", "again"),
+        [(0.0, 0, True), (1.0, 0, False), (1.0, 2 * DATAGRAMS_PER_PASS_MAX, False)],
+    )
     async def test_after_a_stall_what_has_arrived_comes_before_what_is_sent_again(
-        self, late_s: float, *, again: bool
+        self, late_s: float, ahead: int, *, again: bool
     ) -> None:
+        """However much it is."""
         near, far = pair()
         place(near, far.link.address)
+        with plain_socket() as other:
+            for _ in range(ahead):
+                other.sendto(bytes(12), near.link.address)
         far.link._receive(trio.current_time())  # which answers the NEW
         due = near.endpoint.next_timeout()
         assert due is not None
