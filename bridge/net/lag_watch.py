@@ -2,6 +2,10 @@
 
 Once may be anybody's: a machine that stood still, a disk. Late twice within a second, for work of
 our own, is overload. A link whose audio waits in half a buffer is late, too.
+
+An overload is over when there is time to spare again, not as soon as the loop is late no more. Then
+calls are taken on trial, for longer each time: until the loop is late once more, so many can come
+that those which are up lose audio. Between the trials it is seen what the new ones cost.
 """
 
 import math
@@ -26,6 +30,12 @@ QUIET_SHARE: Final = 0.05
 REST_S: Final = 10.0
 CALM_S: Final = 1.0
 """For so long it has to be in time again before calls are taken: else they come in bursts."""
+SPARE_BUSY_SHARE: Final = 0.75
+"""Of that time. Above, there is none to spare: a new call costs more than one that is up."""
+SPARE_LAG_S: Final = 0.02
+"""Nor above this, one frame, where others take so much of the core that its own share is less."""
+TRIAL_MAX_S: Final = 8.0
+"""The first trial lasts from one look to the next, each further one twice as long."""
 
 _log = structlog.get_logger(__name__)
 
@@ -48,11 +58,12 @@ class LagWatch:
         self._alarm = Alarm()
         self._due = math.inf
         self._looked_at = self._spent_s = 0.0
-        self._late_due = self._late_at = self._calm_at = -math.inf
+        self._late_due = self._late_at = self._calm_at = self._trial_ends_at = -math.inf
+        self._trial_s = math.inf
         self._is_told = self._is_asked = self._rests = False
 
     def is_overloaded(self) -> bool:
-        """Tell whether the loop was late twice within a second, and not in time for one since."""
+        """Tell whether the loop was late twice within a second, and not well for one since."""
         now = trio.current_time()
         if self._rests:
             self._look_within(LOOK_S, now)
@@ -65,6 +76,8 @@ class LagWatch:
         await self._alarm.run(self._look)
 
     def _look(self, now: float) -> None:
+        if self._trial_s <= TRIAL_MAX_S and not self._calm_at <= now < self._trial_ends_at:
+            self._judge(now)
         overloaded = self._is_late_again(now)
         self._tell(overloaded=overloaded)
         is_quiet = not (overloaded or self._is_asked) and self._share(now) < QUIET_SHARE
@@ -77,10 +90,23 @@ class LagWatch:
         self._is_asked = False
         self._alarm.set(self._due)
 
+    def _judge(self, now: float) -> None:
+        """Between trials, or at the end of one, see whether calls may be taken."""
+        if now >= self._trial_ends_at:
+            self._trial_s *= 2
+        if self._is_short_of_time(now):
+            self._calm_at = now + CALM_S
+        self._trial_ends_at = max(now, self._calm_at) + self._trial_s
+
+    def _is_short_of_time(self, now: float) -> bool:
+        share = self._share(now)
+        return share > SPARE_BUSY_SHARE or (share >= BUSY_SHARE and now - self._due > SPARE_LAG_S)
+
     def _is_late_again(self, now: float) -> bool:
         if self._due != self._late_due and self._is_late(now) and self._share(now) >= BUSY_SHARE:
             if self._due - self._late_at <= CALM_S:
-                self._calm_at = now + CALM_S
+                self._calm_at, self._trial_s = now + CALM_S, LOOK_S
+                self._trial_ends_at = self._calm_at + LOOK_S
             self._late_due, self._late_at = self._due, now
         return now < self._calm_at
 

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from bridge.net.lag_watch import CALM_S, LAG_MAX_S, LOOK_S, REST_S, LagWatch
+from bridge.net.lag_watch import CALM_S, LAG_MAX_S, LOOK_S, REST_S, TRIAL_MAX_S, LagWatch
 
 BEGAN = "overload: new calls get 503"
 ENDED = "overload is over"
@@ -19,14 +19,39 @@ def clock(autojump_clock: trio.testing.MockClock) -> trio.testing.MockClock:
     return autojump_clock
 
 
+class Work:
+    """The CPU time that the process takes: a share of the time that passes."""
+
+    def __init__(self, share: float) -> None:
+        self._spent_s, self._since, self._share = 0.0, trio.current_time(), share
+
+    def change(self, share: float) -> None:
+        self._spent_s, self._since, self._share = self(), trio.current_time(), share
+
+    def __call__(self) -> float:
+        return self._spent_s + self._share * (trio.current_time() - self._since)
+
+
 @asynccontextmanager
-async def running(busy: float = 1.0, backlog: float = 0.0) -> AsyncIterator[LagWatch]:
-    watch = LagWatch(lambda: busy * trio.current_time(), lambda: backlog)
+async def working(work: Work, backlog: float = 0.0) -> AsyncIterator[LagWatch]:
+    watch = LagWatch(work, lambda: backlog)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch.run)
         await trio.testing.wait_all_tasks_blocked()
         yield watch
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def running(busy: float = 1.0, backlog: float = 0.0) -> AsyncIterator[LagWatch]:
+    async with working(Work(busy), backlog) as watch:
+        yield watch
+
+
+async def be_late_twice(clock: trio.testing.MockClock) -> None:
+    for _ in range(2):
+        clock.jump(LOOK_S + 2 * LAG_MAX_S)
+        await trio.testing.wait_all_tasks_blocked()
 
 
 async def test_a_loop_in_time_is_not_overloaded(clock: trio.testing.MockClock) -> None:
@@ -92,15 +117,67 @@ async def test_half_a_buffer_of_the_link_twice(
 
 async def test_over_when_it_has_been_in_time_for_a_while(clock: trio.testing.MockClock) -> None:
     with capture_logs() as logs:
-        async with running() as watch:
-            clock.jump(LOOK_S + 2 * LAG_MAX_S)
-            await trio.testing.wait_all_tasks_blocked()
-            clock.jump(LOOK_S + 2 * LAG_MAX_S)
+        async with running(0.7) as watch:
+            await be_late_twice(clock)
             await trio.sleep(CALM_S - 0.01)
             assert watch.is_overloaded()
             await trio.sleep(0.02 + LOOK_S)
             assert not watch.is_overloaded()
     assert [entry["event"] for entry in logs] == [BEGAN, ENDED]
+
+
+@pytest.mark.parametrize(
+    ("busy", "late_s", "overloaded"),
+    [
+        (0.74, 0.0, False),
+        (0.76, 0.0, True),
+        (0.4, 0.019, False),
+        (0.4, 0.021, True),
+        (0.2, 0.1, False),
+    ],
+)
+async def test_not_over_before_there_is_time_to_spare(
+    clock: trio.testing.MockClock, busy: float, late_s: float, *, overloaded: bool
+) -> None:
+    """Late for others' work is no overload; but where they are, a smaller share is all there is."""
+    work = Work(1.0)
+    async with working(work) as watch:
+        await be_late_twice(clock)
+        work.change(busy)
+        for _ in range(20):
+            clock.jump(LOOK_S + late_s)
+            await trio.testing.wait_all_tasks_blocked()
+        assert watch.is_overloaded() is overloaded
+        await trio.sleep(CALM_S + LOOK_S)
+        assert watch.is_overloaded() is (busy > 0.75)
+
+
+async def test_calls_are_taken_on_trial_behind_an_overload(clock: trio.testing.MockClock) -> None:
+    """Each trial is twice as long; what the calls of one cost is seen before the next."""
+    work = Work(1.0)
+    taken_s = [0.0]
+    async with working(work) as watch:
+        await be_late_twice(clock)
+        for _ in range(int(60 / LOOK_S)):
+            work.change(0.7 if watch.is_overloaded() else 0.9)
+            await trio.sleep(LOOK_S)
+            if not watch.is_overloaded():
+                taken_s[-1] += LOOK_S
+            elif taken_s[-1]:
+                taken_s.append(0.0)
+    assert taken_s[:6] == pytest.approx([LOOK_S * 2**trial for trial in range(6)], abs=LOOK_S)
+    assert taken_s[6] > 2 * TRIAL_MAX_S
+
+
+async def test_a_trial_of_time_to_spare_goes_on(clock: trio.testing.MockClock) -> None:
+    work = Work(1.0)
+    async with working(work) as watch:
+        await be_late_twice(clock)
+        work.change(0.5)
+        await trio.sleep(CALM_S + LOOK_S)
+        for _ in range(200):
+            await trio.sleep(LOOK_S)
+            assert not watch.is_overloaded()
 
 
 async def test_a_long_overload_is_logged_once(clock: trio.testing.MockClock) -> None:
