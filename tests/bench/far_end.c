@@ -29,7 +29,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "measure.h"
+#include "full_seconds.h" /* and measure.h */
 
 enum {
     HEADER_OCTETS = 8,
@@ -218,6 +218,7 @@ static void to_python(char kind, const uint8_t *datagram, size_t octets,
 static void take_full(const uint8_t *datagram, size_t octets, const struct sockaddr_in *source)
 {
     counts.full++;
+    full_seconds_count(datagram);
     to_python('F', datagram, octets, source);
 }
 
@@ -323,12 +324,14 @@ static void report(void)
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     printf("{\"full\": %llu, \"mini\": %llu, \"measuring\": %llu, \"other_size\": %llu, "
-           "\"unknown\": %llu, \"send_failed\": %llu, \"cpu_s\": %.3f}\n",
+           "\"unknown\": %llu, \"send_failed\": %llu, \"cpu_s\": %.3f, ",
            (unsigned long long)counts.full, (unsigned long long)counts.mini,
            (unsigned long long)counts.measuring, (unsigned long long)counts.other_size,
            (unsigned long long)counts.unknown, (unsigned long long)counts.send_failed,
            (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
                + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+    full_seconds_print(stdout);
+    printf("}\n");
 }
 
 /* --- start --- */

@@ -4,6 +4,8 @@
  *   --hold S             each call hangs up S seconds after its answer: set-up and tear-down rates
  *   --settle S --window S  calls stay until all are up; after S seconds to settle, the frames
  *                        sent within the window count; then all hang up, at the rate they came
+ *   --schedule FILE      a line for each call, in order: when it is placed and when it hangs up, in
+ *                        seconds; what happened in each second of the run is told at the end
  *
  * Standard output: a JSON object a line, {"event": "window_begin"}, {"event": "window_end"} for
  * whoever reads the gateway's CPU clock between them, and at the end {"event": "result", ...}.
@@ -25,7 +27,7 @@
 
 #include "load.h"
 
-/* SETUP -> SETTLE -> WINDOW -> GRACE (late frames may arrive) -> HANG_UP; --hold stays in SETUP. */
+/* SETUP -> SETTLE -> WINDOW -> GRACE (late frames may arrive) -> HANG_UP; others stay in SETUP. */
 enum phase { PHASE_SETUP, PHASE_SETTLE, PHASE_WINDOW, PHASE_GRACE, PHASE_HANG_UP };
 
 enum { EVENTS_A_TURN = 256, SIP_TICKS = 10 };
@@ -35,6 +37,8 @@ struct options options = {.rate = 25, .settle_s = 2, .rtp_base = 10000, .media =
                           .prefix = "9555"};
 struct totals totals;
 struct call *calls;
+struct second *seconds; /* with --schedule */
+uint64_t first_second;
 bool window_begun, window_ended;
 
 static enum phase phase;
@@ -95,15 +99,21 @@ static void advance_phase(uint64_t now_ns)
         enter(PHASE_HANG_UP, 0, now_ns);
 }
 
+static double begins_s(unsigned index)
+{
+    return options.schedule ? calls[index].begins_s : index / options.rate;
+}
+
 static void start_due(uint64_t now_ns)
 {
-    while (totals.started < options.calls
-           && now_ns >= after(totals.started / options.rate, begun_ns))
+    while (totals.started < options.calls && now_ns >= after(begins_s(totals.started), begun_ns))
         sip_invite(totals.started, now_ns);
 }
 
 static bool hang_up_due(unsigned index, uint64_t now_ns)
 {
+    if (options.schedule)
+        return now_ns >= after(calls[index].ends_s, begun_ns);
     if (options.window_s > 0)
         return phase == PHASE_HANG_UP && now_ns >= after(index / options.rate, hang_up_ns);
     return now_ns >= after(options.hold_s, calls[index].answered_ns);
@@ -135,10 +145,26 @@ static void each_open_call(uint64_t now_ns, bool sip_tick)
     }
 }
 
+/* --- what happens in each second --- */
+
+struct second *second_of(uint64_t realtime_ns)
+{
+    uint64_t number = realtime_ns / 1000000000u - first_second;
+    return seconds && number < SECONDS_MAX ? &seconds[number] : NULL;
+}
+
+struct second *second_now(void)
+{
+    return second_of(clock_ns(CLOCK_REALTIME));
+}
+
 static void tick(void)
 {
     static unsigned ticks;
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    struct second *second = second_now();
+    if (second)
+        second->established = totals.established_now;
     start_due(now_ns);
     each_open_call(now_ns, ++ticks % SIP_TICKS == 0);
     advance_phase(now_ns);
@@ -200,7 +226,8 @@ static void usage(void)
 {
     fprintf(stderr,
             "load --calls N --gateway HOST:PORT --local HOST:PORT [--rate CALLS_A_SECOND]\n"
-            "     (--hold S | --window S [--settle S]) [--prefix DIGITS | --numbers FILE]\n"
+            "     (--hold S | --window S [--settle S] | --schedule FILE)\n"
+            "     [--prefix DIGITS | --numbers FILE]\n"
             "     [--rtp-base PORT]"
             " [--no-media] [--connected] [--gateway-hangs-up] [--deadline S]\n");
     exit(2);
@@ -236,6 +263,23 @@ static char **numbers_of(const char *path)
     return numbers;
 }
 
+/* When each call begins and ends, a line each. */
+static void read_schedule(void)
+{
+    FILE *file = fopen(options.schedule, "r");
+    for (unsigned i = 0; file && i < options.calls; i++)
+        if (fscanf(file, "%lf %lf", &calls[i].begins_s, &calls[i].ends_s) != 2)
+            usage();
+    if (!file)
+        usage();
+    fclose(file);
+    for (unsigned i = 0; i < options.calls; i++)
+        if (calls[i].ends_s > options.hold_s)
+            options.hold_s = calls[i].ends_s; /* for the deadline, and the size of what is seen */
+    seconds = calloc(SECONDS_MAX, sizeof *seconds);
+    first_second = clock_ns(CLOCK_REALTIME) / 1000000000u;
+}
+
 static void set_option(int option, const char *value)
 {
     switch (option) {
@@ -248,6 +292,7 @@ static void set_option(int option, const char *value)
     case 's': options.settle_s = atof(value); break;
     case 'p': options.prefix = value; break;
     case 'n': options.numbers = numbers_of(value); break;
+    case 't': options.schedule = value; break;
     case 'b': options.rtp_base = (unsigned)atoi(value); break;
     case 'd': options.deadline_s = atof(value); break;
     case 'm': options.media = false; break;
@@ -264,7 +309,7 @@ static void parse_options(int count, char **values)
         {"local", required_argument, NULL, 'l'},    {"rate", required_argument, NULL, 'r'},
         {"hold", required_argument, NULL, 'h'},     {"window", required_argument, NULL, 'w'},
         {"settle", required_argument, NULL, 's'},   {"prefix", required_argument, NULL, 'p'},
-        {"numbers", required_argument, NULL, 'n'},
+        {"numbers", required_argument, NULL, 'n'},  {"schedule", required_argument, NULL, 't'},
         {"rtp-base", required_argument, NULL, 'b'}, {"deadline", required_argument, NULL, 'd'},
         {"no-media", no_argument, NULL, 'm'},       {"connected", no_argument, NULL, 'o'},
         {"gateway-hangs-up", no_argument, NULL, 'y'}, {NULL, 0, NULL, 0}};
@@ -272,8 +317,13 @@ static void parse_options(int count, char **values)
     while ((option = getopt_long(count, values, "", names, NULL)) != -1)
         set_option(option, optarg);
     if (!options.calls || !options.gateway.sin_port || !options.local.sin_port
-        || (options.hold_s > 0) == (options.window_s > 0) || options.rate <= 0)
+        || (options.hold_s > 0) + (options.window_s > 0) + !!options.schedule != 1
+        || options.rate <= 0)
         usage();
+}
+
+static void set_deadline(void)
+{
     if (options.deadline_s <= 0)
         options.deadline_s = 2 * options.calls / options.rate + options.hold_s + options.settle_s
             + options.window_s + 45;
@@ -322,6 +372,9 @@ int main(int count, char **values)
     calls = calloc(options.calls, sizeof *calls);
     if (!calls)
         return 1;
+    if (options.schedule)
+        read_schedule();
+    set_deadline();
     run();
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
     for (unsigned i = 0; i < totals.started; i++)

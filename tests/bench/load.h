@@ -24,6 +24,15 @@ enum ending {
 
 enum { TAG_SIZE = 128, TARGET_SIZE = 256, MESSAGE_SIZE = 8192, STATUS_CODES = 700 };
 
+enum { SECONDS_MAX = 600 };
+
+/* One second of the clock of the wall, of a --schedule. */
+struct second {
+    unsigned placed, answered, refused, failed, established; /* the last: at its end */
+    uint64_t sent, returned; /* frames that phones sent in it, and that came back at any time */
+    struct histogram round_trip;
+};
+
 /* One direction pair of audio within the window of measurement. */
 struct stream {
     uint32_t first_sequence; /* of the window */
@@ -40,6 +49,7 @@ struct call {
     enum call_state state;
     enum ending ending;
     /* signalling */
+    double begins_s, ends_s; /* with --schedule */
     int status;
     bool heard;              /* any response yet: stops the retransmission of INVITE */
     unsigned retransmissions;
@@ -60,28 +70,33 @@ struct options {
     struct sockaddr_in gateway, local;
     const char *prefix;
     char **numbers; /* one for each call, instead of prefix and index */
+    const char *schedule;
     bool media, connected, gateway_hangs_up;
 };
 
 struct totals {
     unsigned started, open, established_now, established_peak, established_ever;
-    unsigned endings[ENDINGS], status[STATUS_CODES];
+    unsigned endings[ENDINGS], status[STATUS_CODES], retry_after;
     bool precedence;
     uint64_t sip_retransmissions;
     uint64_t sent, skipped, received, duplicates, reordered, filler, corrupt, foreign, other;
-    struct histogram trying, ringing, answer, bye, late;
+    struct histogram trying, ringing, answer, refusal, bye, late;
     struct histogram phone_to_link, link_to_phone, round_trip;
 };
 
 extern struct options options;
 extern struct totals totals;
 extern struct call *calls;
+extern struct second *seconds;
+extern uint64_t first_second;
 
 /* The window of measurement. */
 extern bool window_begun, window_ended;
 
 /* load.c */
 int64_t clock_step_ns(void);
+struct second *second_of(uint64_t realtime_ns);
+struct second *second_now(void);
 
 /* load_sip.c: times are CLOCK_MONOTONIC */
 void sip_open(void);

@@ -21,7 +21,7 @@ Watcher = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """What to place on a gateway; either `hold_s` for each call, or one window for all."""
+    """What to place on a gateway: `hold_s` for each call, one window for all, or a schedule."""
 
     calls: int
     rate_per_s: float
@@ -32,14 +32,17 @@ class LoadPlan:
     connected: bool = False
     numbers: Path | None = None
     """A file with what each call dials, a line each; None: the prefix and the call's index."""
+    schedule: Path | None = None
+    """A file with each call's begin and end in seconds, a line each, in order of their begins."""
 
     def arguments(self) -> list[str]:
         """The command line of load.c."""
-        timing = (
-            ["--window", str(self.window_s), "--settle", str(self.settle_s)]
-            if self.window_s
-            else ["--hold", str(self.hold_s)]
-        )
+        if self.schedule:
+            timing = ["--schedule", str(self.schedule)]
+        elif self.window_s:
+            timing = ["--window", str(self.window_s), "--settle", str(self.settle_s)]
+        else:
+            timing = ["--hold", str(self.hold_s)]
         flags = ["--no-media"] * (not self.media) + ["--connected"] * self.connected
         numbers = ["--numbers", str(self.numbers)] if self.numbers else []
         size = ["--calls", str(self.calls), "--rate", str(self.rate_per_s)]

@@ -89,6 +89,8 @@ static bool counts_now(const struct call *call)
 {
     if (options.window_s > 0)
         return window_begun && !window_ended;
+    if (options.schedule)
+        return call->state == CALL_ESTABLISHED;
     double held_s = (double)(clock_ns(CLOCK_MONOTONIC) - call->answered_ns) / 1e9;
     return held_s > EDGE_S && held_s < options.hold_s - EDGE_S;
 }
@@ -102,6 +104,9 @@ static void count_sent(struct call *call)
         stream->first_sequence = call->sequence;
     stream->sent++;
     totals.sent++;
+    struct second *second = second_now();
+    if (second)
+        second->sent++;
 }
 
 static void send_frame(unsigned index)
@@ -189,6 +194,11 @@ static void count_received(struct stream *stream, const struct sent_block *sent,
     stream->any = true;
     stream->received++;
     totals.received++;
+    struct second *second = second_of(sent->sent_ns);
+    if (second) {
+        second->returned++;
+        histogram_add(&second->round_trip, received_ns - sent->sent_ns);
+    }
     count_delays(stream, sent, echo, received_ns);
 }
 

@@ -89,6 +89,7 @@ static void print_signalling(void)
     print_number("established", totals.established_ever);
     print_number("peak", totals.established_peak);
     print_number("sip_retransmissions", totals.sip_retransmissions);
+    print_number("retry_after", totals.retry_after);
     print_endings();
     histogram_print(stdout, "trying_ms", &totals.trying);
     printf(", ");
@@ -96,8 +97,30 @@ static void print_signalling(void)
     printf(", ");
     histogram_print(stdout, "answer_ms", &totals.answer);
     printf(", ");
+    histogram_print(stdout, "refusal_ms", &totals.refusal);
+    printf(", ");
     histogram_print(stdout, "bye_ms", &totals.bye);
     printf(", ");
+}
+
+/* The seconds up to the last one in which anything was sent or ended. */
+static void print_seconds(void)
+{
+    unsigned last = SECONDS_MAX;
+    while (last > 0 && !seconds[last - 1].established && !seconds[last - 1].placed)
+        last--;
+    print_number("first_second", first_second);
+    printf("\"seconds\": [");
+    for (unsigned i = 0; i < last; i++) {
+        const struct second *s = &seconds[i];
+        printf("%s{\"placed\": %u, \"answered\": %u, \"refused\": %u, \"failed\": %u, "
+               "\"established\": %u, \"sent\": %llu, \"returned\": %llu, ",
+               i ? ", " : "", s->placed, s->answered, s->refused, s->failed, s->established,
+               (unsigned long long)s->sent, (unsigned long long)s->returned);
+        histogram_print(stdout, "round_trip_ms", &s->round_trip);
+        printf("}");
+    }
+    printf("], ");
 }
 
 void report_result(double wall_s)
@@ -108,6 +131,8 @@ void report_result(double wall_s)
     print_signalling();
     if (options.media)
         print_media();
+    if (options.schedule)
+        print_seconds();
     printf("\"clock_step_ns\": %lld, ", (long long)clock_step_ns());
     printf("\"precedence\": %s, ", totals.precedence ? "true" : "false");
     printf("\"load_cpu_s\": %.3f, \"wall_s\": %.3f}\n",

@@ -146,6 +146,11 @@ void call_end(struct call *call, enum ending ending, uint64_t now_ns)
     call->ended_ns = now_ns;
     totals.endings[ending]++;
     totals.open--;
+    struct second *second = second_now();
+    if (second && ending == ENDING_REFUSED)
+        second->refused++;
+    else if (second && ending != ENDING_NORMAL)
+        second->failed++;
 }
 
 void sip_invite(unsigned index, uint64_t now_ns)
@@ -158,6 +163,9 @@ void sip_invite(unsigned index, uint64_t now_ns)
     call->rtp_fd = call->rtcp_fd = -1;
     totals.started++;
     totals.open++;
+    struct second *second = second_now();
+    if (second)
+        second->placed++;
     send_invite(index);
 }
 
@@ -259,6 +267,9 @@ static void established(unsigned index, const char *message, uint64_t now_ns)
     call->answered_ns = now_ns;
     totals.status[200]++;
     totals.established_ever++;
+    struct second *second = second_now();
+    if (second)
+        second->answered++;
     if (++totals.established_now > totals.established_peak)
         totals.established_peak = totals.established_now;
     if (options.media && !(learn_media(call, message) && media_open(index, now_ns)))
@@ -287,6 +298,8 @@ static void invite_response(unsigned index, int status, const char *message, uin
     send_ack(index, status);
     if (call->state == CALL_INVITING) {
         totals.status[status < STATUS_CODES ? status : 0]++;
+        totals.retry_after += header(message, "Retry-After", 0).length > 0;
+        histogram_add(&totals.refusal, waited_ns);
         call_end(call, ENDING_REFUSED, now_ns);
     }
 }

@@ -1,6 +1,8 @@
 """Writes docs/performance.md from the figures of a run: prose from a template, numbers from JSON.
 
 python -m tests.bench.report docs/performance.json docs/performance.md
+
+What tests.bench.overload wrote stands beside the first: docs/performance-overload.json.
 """
 
 import json
@@ -11,13 +13,14 @@ from string import Template
 from typing import Any, Final
 
 from tests.bench.measuring import Point
+from tests.bench.overload_result import table as overload_table
 from tests.bench.table import BRIDGE, growth_told, markdown, verdicts
 
 TEMPLATE: Final = Path(__file__).resolve().parent / "performance.md.template"
 
 
-def render(results: Mapping[str, Any]) -> str:
-    """The document for what tests.bench.run wrote with --json."""
+def render(results: Mapping[str, Any], overload: Mapping[str, Any] | None = None) -> str:
+    """The document for what tests.bench.run and tests.bench.overload wrote with --json."""
     points = [Point(**point) for point in results["points"]]
     machine = results["machine"]
     return Template(TEMPLATE.read_text()).substitute(
@@ -29,6 +32,7 @@ def render(results: Mapping[str, Any]) -> str:
         points=markdown(points),
         growth="\n".join(f"- {line}" for line in growth_told(points)),
         idle=_idle(points),
+        overload=overload_table(overload["gateways"]) if overload else "Not measured.",
         verdicts="\n".join(f"- {verdict}" for verdict in verdicts(points)),
     )
 
@@ -47,7 +51,9 @@ def _idle(points: list[Point]) -> str:
 def main() -> None:
     """Reads the first argument, writes the second."""
     source, target = map(Path, sys.argv[1:3])
-    target.write_text(render(json.loads(source.read_text())))
+    beside = source.with_stem(f"{source.stem}-overload")
+    overload = json.loads(beside.read_text()) if beside.exists() else None
+    target.write_text(render(json.loads(source.read_text()), overload))
 
 
 if __name__ == "__main__":
