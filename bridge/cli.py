@@ -14,7 +14,6 @@ import structlog
 
 from bridge import __version__
 from bridge.config import ConfigurationError, load_configuration
-from bridge.config.report import show_configuration
 from bridge.config.secret import new_secret, write_new_secret
 from bridge.errors import BridgeError
 from bridge.log import FORMATS, LEVELS, configure_logging
@@ -239,6 +238,8 @@ def _bridge_errors(error: BaseException) -> list[BridgeError]:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    from bridge.config.report import show_configuration  # noqa: PLC0415  `siax run` draws nothing
+
     show_configuration(load_configuration(arguments.configuration), sys.stdout)
     return EXIT_OK
 

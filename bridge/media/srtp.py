@@ -9,12 +9,14 @@ Source: RFC 3711, RFC 7714.
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final
-
-from pylibsrtp import Error, Policy, Session
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
 
 from bridge.iax2.auth import Address
 from bridge.media.ports import PortPair
+
+if TYPE_CHECKING:
+    from pylibsrtp import Session
 
 _PACKET_OCTETS_MAX: Final = 1500
 """Larger ones do not fit pylibsrtp's buffer."""
@@ -37,10 +39,11 @@ class Suite(Enum):
 
 
 _PROFILES: Final = {
-    Suite.AES_GCM: Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
-    Suite.AES_CM_80: Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
-    Suite.AES_CM_32: Policy.SRTP_PROFILE_AES128_CM_SHA1_32,
+    Suite.AES_GCM: "SRTP_PROFILE_AEAD_AES_128_GCM",
+    Suite.AES_CM_80: "SRTP_PROFILE_AES128_CM_SHA1_80",
+    Suite.AES_CM_32: "SRTP_PROFILE_AES128_CM_SHA1_32",
 }
+"""As libsrtp's Policy names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +92,11 @@ class SrtpSockets:
     ) -> None:
         self.keys = keys
         self.rejected = 0
-        self._inbound = _session(keys.suite, keys.remote, Policy.SSRC_ANY_INBOUND)
+        self._inbound = _session(keys.suite, keys.remote, "SSRC_ANY_INBOUND")
         if before and (before.keys.suite, before.keys.local) == (keys.suite, keys.local):
             self.outbound: Session = before.outbound
         else:
-            self.outbound = _session(keys.suite, keys.local, Policy.SSRC_ANY_OUTBOUND)
+            self.outbound = _session(keys.suite, keys.local, "SSRC_ANY_OUTBOUND")
         self._receive, self._send = ports.rtp.recvfrom, ports.rtp.sendto
         self._receive_report, self._send_report = ports.rtcp.recvfrom, ports.rtcp.sendto
 
@@ -106,7 +109,7 @@ class SrtpSockets:
         packet, source = self._receive(_PACKET_OCTETS_MAX)
         try:
             return self._inbound.unprotect(packet), source
-        except Error:
+        except _libsrtp().Error:
             self.rejected += 1
             return b"", source
 
@@ -119,7 +122,7 @@ class SrtpSockets:
         """
         try:
             sealed = self.outbound.protect(packet)
-        except Error as error:
+        except _libsrtp().Error as error:
             raise OSError(str(error)) from None
         return self._send(sealed, destination)
 
@@ -128,7 +131,7 @@ class SrtpSockets:
         packet, source = self._receive_report(min(octets, _PACKET_OCTETS_MAX))
         try:
             return self._inbound.unprotect_rtcp(packet), source
-        except Error:
+        except _libsrtp().Error:
             self.rejected += 1
             return b"", source
 
@@ -137,5 +140,17 @@ class SrtpSockets:
         return self._send_report(self.outbound.protect_rtcp(packet), destination)
 
 
-def _session(suite: Suite, key: bytes, direction: int) -> Session:
-    return Session(Policy(key=key, ssrc_type=direction, srtp_profile=_PROFILES[suite]))
+def _session(suite: Suite, key: bytes, direction: str) -> "Session":
+    policy, session = _libsrtp().Policy, _libsrtp().Session
+    profile = getattr(policy, _PROFILES[suite])
+    found: Session = session(
+        policy(key=key, ssrc_type=getattr(policy, direction), srtp_profile=profile)
+    )
+    return found
+
+
+def _libsrtp() -> ModuleType:
+    """Return the library, loaded with the first call in SRTP: it takes 5 MB."""
+    import pylibsrtp  # noqa: PLC0415
+
+    return pylibsrtp
