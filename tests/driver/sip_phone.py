@@ -315,3 +315,11 @@ async def connected(
     with trio.fail_after(WAIT_S):
         await stream.do_handshake()
     return stream
+
+
+class Answering(Desk):
+    """Answers each call at once."""
+
+    def __call__(self, leg: SipLeg) -> Recorder:
+        leg.answer()
+        return super().__call__(leg)

@@ -18,6 +18,7 @@ from bridge.iax2 import (
 )
 from bridge.iax2.constants import AuthMethod, ElementType, Encryption, FrameType, IaxSubclass
 from bridge.iax2.elements import ElementValue, InformationElements
+from bridge.iax2.frames import FullFrame
 from bridge.iax2.states import State
 from tests.lab.iax2_pair import EXTENSION, SECRET, USERNAME, call_profile
 from tests.lab.iax2_peer import Peer
@@ -121,6 +122,16 @@ def new_elements(
     if encryption is not None:
         elements.append((ElementType.ENCRYPTION, (encryption, 2)))
     return InformationElements.of(*elements, (ElementType.CALLTOKEN, token))
+
+
+def dropped(peer: Peer) -> dict[str, int]:
+    """Why its endpoint has dropped frames, and how often."""
+    return dict(peer.endpoint.dropped)
+
+
+def new_frame(peer: Peer, token: bytes = b"") -> FullFrame:
+    """A NEW of the peer's, with its token or without one."""
+    return peer.frame(FrameType.IAX, IaxSubclass.NEW, new_elements(token).encode())
 
 
 def ask_token(peer: Peer) -> bytes:

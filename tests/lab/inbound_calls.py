@@ -40,6 +40,8 @@ from bridge.iax2 import (
     VoiceReceived,
 )
 from bridge.media.call_media import CallMedia
+from bridge.media.sources import Source, Tone
+from bridge.media.tones import ToneKind
 from bridge.sip.leg import MakeOffer, SipLeg
 from bridge.sip.sdes import Srtp
 from tests.lab.bridged_phone import CalledPhone, FakeMedia, Story
@@ -279,3 +281,26 @@ def route(expression: str, user: str = "{0}") -> PhoneRoute:
     """A route to a phone behind one address."""
     pattern = re.compile(expression)
     return PhoneRoute(pattern, "hq", DialTemplate.parse(user, pattern), "192.0.2.10:5060")
+
+
+def played(media: FakeMedia) -> Source | None:
+    """What goes to the link in the place of the phone's audio."""
+    source = getattr(media.pull, "__self__", None)
+    return None if source is media.buffer else source
+
+
+def is_tone(media: FakeMedia, kind: ToneKind, media_format: Format = Format.ULAW) -> bool:
+    """Whether the caller hears this tone of the configured country."""
+    source = played(media)
+    return isinstance(source, Tone) and source._frames == Tone("us", kind, media_format)._frames
+
+
+def reason(phone: CalledPhone) -> str | None:
+    """What a phone was told of why its call ended (RFC 3326)."""
+    return dict(phone.headers).get("Reason")
+
+
+def end_of(stage: InboundStage) -> tuple[EndReason, int | None]:
+    """How the caller's call ended, which it did once."""
+    ((_, why, cause),) = stage.caller.ended
+    return why, cause

@@ -18,23 +18,13 @@ from bridge.iax2 import (
     LocalProtocolError,
     TextReceived,
 )
-from bridge.iax2.constants import ElementType, Encryption, FrameType, IaxSubclass
+from bridge.iax2.constants import ElementType, FrameType, IaxSubclass
 from bridge.iax2.elements import ElementValue
 from bridge.iax2.reliability import OUTSTANDING_MAX
-from bridge.iax2.reports import ReceptionReport
 from bridge.iax2.states import State
-from bridge.iax2.timers import RETRANSMISSIONS_MAX
 from tests.lab.iax2_pair import FAR, NEAR, START, Pair, call_profile
 from tests.lab.iax2_peer import VOICE, Peer
-from tests.lab.iax2_phases import (
-    CHALLENGE,
-    accept,
-    answer,
-    caller_in,
-    challenge,
-    offer_token,
-    place,
-)
+from tests.lab.iax2_phases import answer, caller_in, place
 
 
 def digits(peer: Peer) -> str:
@@ -51,87 +41,6 @@ def test_a_silent_peer_is_given_up_at_setup_timeout(setup_timeout_s: float) -> N
     peer.elapse(0.01)
     assert peer.told(CallEnded) == [CallEnded(call, EndReason.NO_RESPONSE)]
     assert call.state is State.GIVEN_UP
-
-
-class TestGivenUpEarly:
-    """The caller hangs up before it knows the peer's call number, or even its token."""
-
-    def test_a_later_challenge_gets_an_encrypted_hangup_and_ends_the_far_leg(self) -> None:
-        pair = Pair()
-        pair.swallow = lambda sent: sent.source == FAR and len(sent.data) > 40
-        call = pair.place()
-        call.hang_up(pair.now)
-        pair.swallow = lambda _sent: False
-        pair.elapse(1)
-        assert pair.told(NEAR, CallEnded) == [CallEnded(call, EndReason.LOCAL)]
-        assert [event.reason for event in pair.told(FAR, CallEnded)] == [EndReason.HANGUP]
-        assert (pair.near.live_calls, pair.far.live_calls) == (0, 0)
-        assert not pair.told(FAR, IncomingCall)
-        assert call.state is State.ENDED
-
-    def test_it_is_heard_at_last_where_it_was_lost(self) -> None:
-        peer, call = place()
-        call.hang_up(peer.now)
-        peer.acknowledges = False
-        challenge(peer)
-        assert (call.state, peer.endpoint.live_calls) == (State.HANGUP_SENT, 1)
-        peer.elapse(60)
-        hangups = peer.got(IaxSubclass.HANGUP)
-        assert len(hangups) == 1 + RETRANSMISSIONS_MAX
-        assert all(each.key for each in hangups)
-        assert not peer.got(IaxSubclass.AUTHREP)
-        assert peer.endpoint.live_calls == 0
-        assert peer.told(CallEnded) == [CallEnded(call, EndReason.LOCAL)]
-
-    @pytest.mark.parametrize(
-        ("text", "encryption"), [(CHALLENGE, None), (b"", Encryption.AES128), (b"x" * 65, 1)]
-    )
-    def test_a_challenge_that_is_refused_gets_a_hangup_in_clear(
-        self, text: bytes, encryption: int | None
-    ) -> None:
-        peer, call = place()
-        call.hang_up(peer.now)
-        challenge(peer, challenge_text=text, encryption=encryption)
-        (hangup,) = peer.got(IaxSubclass.HANGUP)
-        assert hangup.key is None
-        assert call.state is State.HANGUP_SENT
-        assert len(peer.told(CallEnded)) == 1
-
-    def test_a_challenge_seen_before_makes_no_key(self) -> None:
-        profile = call_profile()
-        profile.challenges.is_new(CHALLENGE)
-        peer, call = place(profile)
-        call.hang_up(peer.now)
-        challenge(peer)
-        assert [each.key for each in peer.got(IaxSubclass.HANGUP)] == [None]
-        assert not call.is_encrypted
-
-    def test_what_else_comes_gets_inval(self) -> None:
-        peer, call = place()
-        call.hang_up(peer.now)
-        accept(peer)
-        assert len(peer.got(IaxSubclass.INVAL)) == 1
-        assert call.state is State.GIVEN_UP
-        peer.elapse(10)
-        assert not peer.endpoint._calls
-
-    def test_a_later_token_gets_nothing(self) -> None:
-        peer, call = place()
-        call.hang_up(peer.now)
-        offer_token(peer)
-        assert [received.frame.subclass for received in peer.received] == [IaxSubclass.NEW]
-        assert call.statistics.dropped_illegal == 1
-
-    def test_two_ended_legs_do_not_send_each_other_inval_for_ever(self) -> None:
-        peer, call = place()
-        call.hang_up(peer.now)
-        accept(peer)
-        assert len(peer.got(IaxSubclass.INVAL)) == 1
-        inval = peer.frame(FrameType.IAX, IaxSubclass.INVAL)
-        for _ in range(10):
-            peer.put(inval, clear=True)
-        assert len(peer.got(IaxSubclass.INVAL)) == 1
-        assert call.state is State.GIVEN_UP
 
 
 class TestOrder:
@@ -449,90 +358,6 @@ class TestEnding:
             peer.take()
         assert len(peer.told(CallEnded)) == 1
         assert len(peer.got(IaxSubclass.HANGUP)) == 1
-
-
-class TestReports:
-    def test_what_a_pong_tells_is_kept(self) -> None:
-        peer, call = caller_in(State.UP)
-        assert call.far_reception is None
-        told = ReceptionReport(7, 10, 10, 90, 40, 3, 2)
-        peer.send(FrameType.IAX, IaxSubclass.PING)
-        peer.elapse(21)
-        (ping,) = peer.got(IaxSubclass.PING)
-        pong = peer.frame(FrameType.IAX, IaxSubclass.PONG, told.elements().encode())
-        peer.put(replace(pong, timestamp_ms=ping.frame.timestamp_ms))
-        assert call.far_reception == told
-
-    def test_a_pong_without_a_report_changes_nothing(self) -> None:
-        peer, call = caller_in(State.UP)
-        call.far_reception = ReceptionReport(received=5)
-        peer.elapse(21)
-        (ping,) = peer.got(IaxSubclass.PING)
-        pong = peer.frame(FrameType.IAX, IaxSubclass.PONG)
-        peer.put(replace(pong, timestamp_ms=ping.frame.timestamp_ms))
-        assert call.far_reception == ReceptionReport(received=5)
-
-    def test_a_lagrp_tells_the_lag(self) -> None:
-        peer, call = caller_in(State.UP)
-        peer.elapse(10)
-        (question,) = peer.got(IaxSubclass.LAGRQ)
-        peer.now += 0.125
-        reply = peer.frame(FrameType.IAX, IaxSubclass.LAGRP)
-        peer.put(replace(reply, timestamp_ms=question.frame.timestamp_ms))
-        assert call.lag_s == pytest.approx(0.125, abs=0.001)
-
-    def test_each_end_tells_the_other_how_voice_arrives(self) -> None:
-        pair = Pair()
-        call, far_call = pair.answered()
-        lost = [False]
-        pair.swallow = lambda _sent: lost[0]
-        for number in range(10):
-            lost[0] = number == 5
-            call.send_voice(VOICE, number * 20, pair.now)
-            pair.elapse(0.02)
-        pair.elapse(21)
-        assert far_call.reception.received == 9
-        assert far_call.reception.lost == 1
-        assert call.far_reception == far_call.reception
-        assert far_call.far_reception == call.reception
-
-
-class TestEndsInClear:
-    """Anybody can say in clear that an encrypted call is over: the peer itself is asked."""
-
-    @pytest.mark.parametrize(
-        "subclass", [IaxSubclass.INVAL, IaxSubclass.HANGUP, IaxSubclass.REJECT]
-    )
-    def test_a_peer_that_knows_the_call_goes_on(self, subclass: IaxSubclass) -> None:
-        peer, call = caller_in(State.UP)
-        peer.put(peer.frame(FrameType.IAX, subclass), clear=True)
-        peer.elapse(9)
-        assert call.state is State.UP
-        assert len(peer.got(IaxSubclass.PING)) == 1
-        assert (call.statistics.dropped_clear, call.statistics.ends_in_clear) == (1, 1)
-
-    def test_a_peer_that_has_started_anew_ends_it_within_eight_seconds(self) -> None:
-        peer, call = caller_in(State.UP)
-        peer.acknowledges = False
-        peer.put(peer.frame(FrameType.IAX, IaxSubclass.INVAL), clear=True)
-        peer.elapse(8)
-        assert peer.told(CallEnded) == [CallEnded(call, EndReason.NO_RESPONSE)]
-        assert len(peer.got(IaxSubclass.PING)) == 1 + RETRANSMISSIONS_MAX
-
-    def test_nobody_makes_us_ask_more_than_once_in_ten_seconds(self) -> None:
-        peer, _ = caller_in(State.UP)
-        inval = peer.frame(FrameType.IAX, IaxSubclass.INVAL).encode()
-        for _ in range(1000):
-            peer.inject(inval)
-            peer.elapse(0.02)
-        assert len(peer.got(IaxSubclass.PING)) == 2
-
-    def test_a_call_that_waits_for_its_challenges_answer_is_not_asked(self) -> None:
-        peer, call = caller_in(State.AUTHREP_SENT)
-        peer.put(peer.frame(FrameType.IAX, IaxSubclass.INVAL), clear=True)
-        peer.elapse(1)
-        assert not peer.got(IaxSubclass.PING)
-        assert call.state is State.AUTHREP_SENT
 
 
 def test_a_command_that_we_do_not_know_gets_unsupport_and_ends_nothing() -> None:

@@ -1,6 +1,5 @@
-"""One call from a link to a phone: the order of things, what the caller hears, every way to end."""
+"""A call from a link to a phone: what it hears first, its number, and encrypted audio."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,18 +10,18 @@ from bridge.bridging.inbound_call import REFUSAL_TONE_S, Phase
 from bridge.bridging.link import Acceptance
 from bridge.dialing.caller import CallerFormat
 from bridge.iax2 import Cause, ControlSubclass, EndReason, Format, IncomingCall
-from bridge.media.sources import Source, Tone
 from bridge.media.tones import ToneKind
 from bridge.sip.sdes import Srtp
-from tests.lab.bridged_phone import ALAW_OFFER, FOREIGN_OFFER, OFFER, CalledPhone, FakeMedia
+from tests.lab.bridged_phone import OFFER
 from tests.lab.inbound_calls import (
-    DELAY_S,
     EXTENSION,
     LIMITS,
     NUMBER,
     PEER_NAME,
     RING_S,
     InboundStage,
+    end_of,
+    is_tone,
 )
 
 SLOT_S = 0.5
@@ -36,28 +35,6 @@ PROCEEDING, RINGING, ANSWER = (
 @pytest.fixture
 def stage() -> InboundStage:
     return InboundStage()
-
-
-def played(media: FakeMedia) -> Source | None:
-    """What goes to the link in the place of the phone's audio."""
-    source = getattr(media.pull, "__self__", None)
-    return None if source is media.buffer else source
-
-
-def is_tone(media: FakeMedia, kind: ToneKind, media_format: Format = Format.ULAW) -> bool:
-    """Whether the caller hears this tone of the configured country."""
-    source = played(media)
-    return isinstance(source, Tone) and source._frames == Tone("us", kind, media_format)._frames
-
-
-def reason(phone: CalledPhone) -> str | None:
-    return dict(phone.headers).get("Reason")
-
-
-def end_of(stage: InboundStage) -> tuple[EndReason, int | None]:
-    """How the caller's call ended, which it did once."""
-    ((_, why, cause),) = stage.caller.ended
-    return why, cause
 
 
 class TestAnswer:
@@ -252,92 +229,6 @@ class TestNumber:
         assert inbound._collector.take() == ""
 
 
-class TestRinging:
-    def test_ringback_for_the_caller_and_ringing_for_its_side(self, stage: InboundStage) -> None:
-        stage.ringing()
-        assert is_tone(stage.media[0], ToneKind.RINGBACK)
-        assert stage.caller.told() == [PROCEEDING, RINGING]
-
-    def test_ringback_is_in_the_links_codec(self, stage: InboundStage) -> None:
-        stage.answered(formats=(Format.ALAW,))
-        stage.caller.dial(f"{NUMBER}#")
-        stage.run(0.5)
-        stage.phone.rings()
-        assert is_tone(stage.media[0], ToneKind.RINGBACK, Format.ALAW)
-
-    def test_it_is_told_once(self, stage: InboundStage) -> None:
-        phone = stage.ringing()
-        phone.rings()
-        stage.run(1.2)
-        assert stage.caller.told() == [PROCEEDING, RINGING]
-
-    def test_early_media_is_heard_rather_than_ringback(self, stage: InboundStage) -> None:
-        phone = stage.ringing()
-        phone.sends_early_media()
-        assert played(stage.media[0]) is None
-        assert stage.media[0].remotes[-1].host == "192.0.2.10"
-        phone.rings()
-        assert played(stage.media[0]) is None
-        stage.run(1.2)
-        assert stage.caller.told() == [PROCEEDING, RINGING, ControlSubclass.PROGRESS]
-
-    def test_nobody_answers(self, stage: InboundStage) -> None:
-        phone = stage.ringing()
-        stage.run(RING_S)
-        assert phone.got == ["INVITE", "CANCEL"]
-        assert is_tone(stage.media[0], ToneKind.CONGESTION)
-        stage.run(REFUSAL_TONE_S + 1)
-        assert end_of(stage) == (EndReason.HANGUP, Cause.NO_ANSWER)
-        stage.assert_nothing_left()
-
-    def test_caller_gives_up(self, stage: InboundStage) -> None:
-        phone = stage.ringing()
-        stage.caller.hang_up()
-        stage.run(0.1)
-        assert phone.got == ["INVITE", "CANCEL"]
-        assert reason(phone) == "Q.850;cause=16"
-        stage.assert_nothing_left()
-
-    @pytest.mark.parametrize(
-        ("said", "kind", "controls", "cause"),
-        [
-            ((486, None), ToneKind.BUSY, [ControlSubclass.BUSY], Cause.USER_BUSY),
-            ((600, None), ToneKind.BUSY, [ControlSubclass.BUSY], Cause.USER_BUSY),
-            ((480, 17), ToneKind.BUSY, [ControlSubclass.BUSY], Cause.USER_BUSY),
-            ((404, None), ToneKind.CONGESTION, [], Cause.UNASSIGNED_NUMBER),
-            ((603, None), ToneKind.CONGESTION, [], Cause.CALL_REJECTED),
-            ((503, None), ToneKind.CONGESTION, [ControlSubclass.CONGESTION], 41),
-        ],
-    )
-    def test_phone_refuses(
-        self,
-        said: tuple[int, int | None],
-        kind: ToneKind,
-        controls: list[ControlSubclass],
-        cause: int,
-    ) -> None:
-        stage = InboundStage()
-        stage.ringing().refuses(*said)
-        assert is_tone(stage.media[0], kind)
-        stage.run(REFUSAL_TONE_S + 1)
-        assert stage.caller.told()[2:] == controls
-        assert end_of(stage) == (EndReason.HANGUP, cause)
-        stage.assert_nothing_left()
-
-    def test_caller_need_not_hear_the_tone_to_its_end(self, stage: InboundStage) -> None:
-        stage.ringing().refuses(486)
-        stage.run(1.0)
-        stage.caller.hang_up()
-        stage.assert_nothing_left()
-
-    def test_phone_that_cannot_be_called(self, stage: InboundStage) -> None:
-        stage.unreachable = {"sip:201@192.0.2.10:5060"}
-        stage.dialed()
-        stage.run(REFUSAL_TONE_S + 1.5)
-        assert stage.caller.told() == [PROCEEDING, ControlSubclass.CONGESTION]
-        assert end_of(stage) == (EndReason.HANGUP, Cause.NORMAL_TEMPORARY_FAILURE)
-
-
 class TestEncryptedAudio:
     """SRTP toward the phones: each leg has keys of its own."""
 
@@ -368,221 +259,3 @@ class TestEncryptedAudio:
         agreed = stage.media[0].remotes[-1].srtp
         assert agreed is not None
         assert agreed.local == agreed.remote  # it mirrored our own key
-
-
-class TestForking:
-    URIS = ("sip:201@192.0.2.10", "sip:201@192.0.2.11", "sip:201@192.0.2.12")
-
-    @pytest.fixture
-    def phones(self, stage: InboundStage) -> list[CalledPhone]:
-        stage.contacts = lambda _number: self.URIS
-        stage.dialed()
-        assert [phone.uri for phone in stage.phones] == list(self.URIS)
-        return stage.phones
-
-    def test_all_contacts_ring_and_the_first_that_answers_has_the_call(
-        self, stage: InboundStage, phones: list[CalledPhone]
-    ) -> None:
-        for phone in phones:
-            phone.rings()
-        phones[1].answers()
-        assert [phone.got[1:] for phone in phones] == [["CANCEL"], [], ["CANCEL"]]
-        assert reason(phones[0]) == "Q.850;cause=26"
-        assert stage.inbound.phase is Phase.TALKING
-        stage.run(2)
-        assert stage.caller.told() == [PROCEEDING, RINGING]
-        assert len(stage.caller.answers) == 2
-        phones[1].bye()
-        stage.assert_nothing_left()
-
-    def test_an_answer_that_crosses_the_cancel_changes_nothing(
-        self, stage: InboundStage, phones: list[CalledPhone]
-    ) -> None:
-        phones[0].answers()
-        phones[2].answers()
-        assert phones[2].got == ["INVITE", "CANCEL"]
-        assert stage.inbound.phase is Phase.TALKING
-
-    def test_early_media_of_the_first_is_heard_until_another_answers(
-        self, stage: InboundStage, phones: list[CalledPhone]
-    ) -> None:
-        phones[0].sends_early_media()
-        phones[1].sends_early_media(ALAW_OFFER)
-        assert [remote.payload_type for remote in stage.media[0].remotes] == [0]
-        phones[1].answers(ALAW_OFFER)
-        assert [remote.payload_type for remote in stage.media[0].remotes] == [0, 8]
-
-    def test_who_sent_early_media_and_refused_is_heard_no_more(
-        self, stage: InboundStage, phones: list[CalledPhone]
-    ) -> None:
-        phones[0].sends_early_media()
-        phones[0].refuses(486)
-        phones[1].sends_early_media(ALAW_OFFER)
-        assert [remote.payload_type for remote in stage.media[0].remotes] == [0, 8]
-
-    @pytest.mark.parametrize(
-        ("statuses", "cause"),
-        [
-            ((480, 486, 404), Cause.USER_BUSY),
-            ((480, 404, 503), Cause.UNASSIGNED_NUMBER),
-            ((408, 480, 480), Cause.RECOVERY_ON_TIMER_EXPIRY),
-        ],
-    )
-    def test_the_failure_that_says_most_is_told(
-        self,
-        stage: InboundStage,
-        phones: list[CalledPhone],
-        statuses: tuple[int, ...],
-        cause: Cause,
-    ) -> None:
-        for phone, status in zip(phones, statuses, strict=True):
-            assert stage.inbound.phase is Phase.RINGING
-            phone.refuses(status)
-        stage.run(REFUSAL_TONE_S + 1.5)
-        assert end_of(stage) == (EndReason.HANGUP, cause)
-        stage.assert_nothing_left()
-
-    def test_one_that_cannot_be_called_leaves_the_others(self, stage: InboundStage) -> None:
-        stage.contacts = lambda _number: self.URIS
-        stage.unreachable = {self.URIS[0]}
-        stage.dialed()
-        assert len(stage.phones) == 2
-        stage.phones[1].answers()
-        assert stage.inbound.phase is Phase.TALKING
-
-    def test_the_first_one_says_by_which_ip_audio_arrives(self, stage: InboundStage) -> None:
-        stage.contacts = lambda _number: self.URIS
-        stage.reached_from = dict.fromkeys(self.URIS[:2], "2001:db8::2")
-        stage.unreachable = {self.URIS[0]}
-        stage.dialed()
-        assert [phone.uri for phone in stage.phones] == [self.URIS[1]]
-        assert len(stage.desk.moved) == 1
-
-    def test_a_phone_without_a_contact(self, stage: InboundStage) -> None:
-        stage.contacts = lambda _number: ()
-        stage.dialed()
-        stage.run(REFUSAL_TONE_S + 1.5)
-        assert end_of(stage)[0] is EndReason.HANGUP
-
-
-class TestTalking:
-    def test_the_answer_is_told_and_the_phone_is_heard(self, stage: InboundStage) -> None:
-        stage.talking()
-        assert stage.inbound.phase is Phase.TALKING
-        assert len(stage.caller.answers) == 2
-        assert played(stage.media[0]) is None
-        assert stage.media[0].remotes[-1].payload_type == 0
-
-    def test_an_answer_without_a_codec_of_ours_is_none(self, stage: InboundStage) -> None:
-        phone = stage.ringing()
-        phone.answers(FOREIGN_OFFER)
-        assert phone.got[-1] == "BYE"
-        stage.run(REFUSAL_TONE_S + 1.5)
-        assert end_of(stage) == (EndReason.HANGUP, Cause.BEARER_CAPABILITY_NOT_AVAILABLE)
-        stage.assert_nothing_left()
-
-    def test_digits_go_both_ways(self, stage: InboundStage) -> None:
-        phone = stage.talking()
-        stage.caller.dial("12")
-        stage.media[0].on_digit("3")
-        stage.inbound.on_digit(phone.leg, "4")
-        stage.run(1.5)
-        assert stage.media[0].digits == "12"
-        assert stage.caller.digits == "34"
-
-    def test_no_digits_where_the_link_wants_none(self) -> None:
-        stage = InboundStage(link={"in_call_digits": False})
-        stage.talking()
-        stage.media[0].on_digit("3")
-        stage.run(1.5)
-        assert stage.caller.digits == ""
-
-    def test_digits_of_a_phone_that_only_rings_are_not_sent(self, stage: InboundStage) -> None:
-        stage.ringing()
-        stage.media[0].on_digit("3")
-        stage.run(1.5)
-        assert stage.caller.digits == ""
-
-    def test_hold_and_resume(self, stage: InboundStage) -> None:
-        phone = stage.talking()
-        assert phone.leg.offered(
-            "v=0\r\nc=IN IP4 192.0.2.10\r\nm=audio 4000 RTP/AVP 0\r\na=sendonly\r\n"
-        )
-        assert not stage.media[0].remotes[-1].receives
-        stage.run(65)
-        assert stage.inbound.phase is Phase.TALKING
-
-    @pytest.mark.parametrize(("q850", "cause"), [(None, 16), (31, 31)])
-    def test_phone_hangs_up(self, stage: InboundStage, q850: int | None, cause: int) -> None:
-        stage.talking().bye(q850)
-        stage.run(0.1)
-        assert end_of(stage) == (EndReason.HANGUP, cause)
-        stage.assert_nothing_left()
-
-    def test_caller_hangs_up(self, stage: InboundStage) -> None:
-        phone = stage.talking()
-        stage.caller.hang_up(Cause.NORMAL_UNSPECIFIED)
-        stage.run(0.1)
-        assert phone.got[-1] == "BYE"
-        assert reason(phone) == "Q.850;cause=31"
-        stage.assert_nothing_left()
-
-    def test_phone_that_is_dead(self, stage: InboundStage) -> None:
-        phone = stage.talking()
-        stage.run(61)
-        assert phone.got[-1] == "BYE"
-        assert end_of(stage) == (EndReason.HANGUP, Cause.RECOVERY_ON_TIMER_EXPIRY)
-        stage.assert_nothing_left()
-
-    def test_a_tail_where_the_link_wants_one(self) -> None:
-        stage = InboundStage(link={"tail": True})
-        phone = stage.talking()
-        stage.drawn = 2.5
-        next_slot_at = stage.inbound.next_deadline()
-        assert next_slot_at is not None
-        phone.bye()
-        stage.run(3.0)
-        ((at, _, _),) = stage.caller.ended
-        assert at == pytest.approx(next_slot_at + 2 * SLOT_S + DELAY_S)
-        stage.assert_nothing_left()
-
-
-class TestOurOwnEnd:
-    @pytest.mark.parametrize("phase", list(Phase)[:4], ids=lambda phase: phase.name)
-    @pytest.mark.parametrize("ends", ["shut_down", "fail", "cut_short"])
-    @pytest.mark.parametrize("tail", [False, True], ids=["at once", "with a tail"])
-    def test_in_every_phase(self, phase: Phase, ends: str, *, tail: bool) -> None:
-        stage = InboundStage(link={"tail": tail})
-        into: dict[Phase, Callable[[], object]] = {
-            Phase.COLLECTING: stage.answered,
-            Phase.RINGING: stage.ringing,
-            Phase.TALKING: stage.talking,
-            Phase.LEAVING: lambda: stage.dialed("999"),
-        }
-        into[phase]()
-        inbound = stage.inbound
-        assert inbound.phase is phase
-        getattr(inbound, ends)()
-        assert all(phone.leg.is_over for phone in stage.phones)
-        stage.run(3.0)
-        assert inbound.phase is Phase.OVER
-        assert inbound.next_deadline() is None
-        for again in (inbound.shut_down, inbound.fail, inbound.cut_short):
-            again()
-        assert end_of(stage) == (EndReason.HANGUP, Cause.NORMAL_TEMPORARY_FAILURE)
-        stage.assert_nothing_left()
-
-    def test_an_error_ends_one_call_alone(
-        self, stage: InboundStage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        stage.ringing()
-
-        def broken(*_arguments: object) -> None:
-            raise RuntimeError("media broke")
-
-        monkeypatch.setattr(stage.media[0], "send_digit", broken)
-        stage.phone.answers()
-        stage.caller.dial("1")
-        stage.run(0.5)
-        assert end_of(stage) == (EndReason.HANGUP, Cause.NORMAL_TEMPORARY_FAILURE)
-        stage.assert_nothing_left()
