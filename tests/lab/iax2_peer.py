@@ -14,7 +14,7 @@ from bridge.iax2.elements import ElementValue, InformationElements, parse_elemen
 from bridge.iax2.errors import FrameError
 from bridge.iax2.frames import FullFrame, parse_frame_untrusted
 from bridge.iax2.inputs import is_unsequenced
-from tests.lab.iax2_pair import START
+from tests.lab.iax2_wire import START
 from tests.vectors.reference import (
     clear_octets,
     reference_decrypt,

@@ -1,9 +1,8 @@
-"""Two endpoints of which one registers with the other, in virtual time, over a wire with loss."""
+"""Two endpoints of which one registers with the other, on a wire in virtual time."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final, TypeVar
+from typing import Final
 
 from bridge.iax2 import (
     Address,
@@ -15,12 +14,10 @@ from bridge.iax2 import (
 )
 from bridge.iax2.constants import IaxSubclass
 from bridge.iax2.frames import FullFrame, parse_frame_untrusted
-from tests.lab.iax2_pair import FAR, NEAR, START
+from tests.lab.iax2_wire import FAR, NEAR, START, Wire
 
 REGISTER_NAME: Final = "branch-7-here"
 REGISTER_SECRET: Final = b"a secret of a registration"
-
-_EventType = TypeVar("_EventType", bound=PeerEvent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +35,12 @@ class Passed:
 
 
 @dataclass(slots=True)
-class Registry:
+class Registry(Wire[Passed, PeerEvent]):
     """`near` registers with `far`; what `swallow` returns True for is lost."""
 
     secret: bytes = REGISTER_SECRET
     username: str = REGISTER_NAME
     refresh_s: int = 60
-    now: float = START
-    wire: list[Passed] = field(default_factory=list)
-    events: dict[Address, list[PeerEvent]] = field(default_factory=lambda: {NEAR: [], FAR: []})
-    swallow: Callable[[Passed], bool] = lambda _passed: False
-    near: Endpoint = field(init=False)
-    far: Endpoint = field(init=False)
     registration: Registration = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,10 +60,6 @@ class Registry:
         self.exchange()
         return self
 
-    def told(self, side: Address, kind: type[_EventType]) -> list[_EventType]:
-        """Return what a side was told of one kind, in order."""
-        return [event for event in self.events[side] if isinstance(event, kind)]
-
     def passed(self) -> list[IaxSubclass]:
         """Return what passed, in order."""
         return [passed.subclass for passed in self.wire]
@@ -88,36 +75,12 @@ class Registry:
             for number in numbers
         ]
 
-    def exchange(self) -> None:
-        """Carry datagrams until neither side has anything to say."""
-        while self._carry(self.near, NEAR, self.far) or self._carry(self.far, FAR, self.near):
-            pass
+    def read(self, source: Address, data: bytes) -> Passed:
+        """See Wire."""
+        frame = parse_frame_untrusted(data)
+        assert isinstance(frame, FullFrame)
+        return Passed(self.now, source, frame)
 
-    def elapse(self, seconds: float) -> None:
-        """Let time pass: each deadline is served at its time."""
-        end = self.now + seconds
-        self.exchange()
-        while (due := self._next_timeout()) is not None and due <= end:
-            self.now = max(due, self.now)
-            self.near.handle_timeout(self.now)
-            self.far.handle_timeout(self.now)
-            self.exchange()
-        self.now = end
-
-    def _carry(self, sender: Endpoint, source: Address, receiver: Endpoint) -> bool:
-        carried = False
-        while (transmit := sender.poll_transmit()) is not None:
-            frame = parse_frame_untrusted(transmit.data)
-            assert isinstance(frame, FullFrame)
-            passed = Passed(self.now, source, frame)
-            self.wire.append(passed)
-            carried = True
-            if not self.swallow(passed):
-                receiver.receive_datagram(transmit.data, source, self.now)
-        while (event := sender.peers.poll_event()) is not None:
-            self.events[source].append(event)
-        return carried
-
-    def _next_timeout(self) -> float | None:
-        timeouts = (self.near.next_timeout(), self.far.next_timeout())
-        return min((timeout for timeout in timeouts if timeout is not None), default=None)
+    def poll(self, endpoint: Endpoint) -> PeerEvent | None:
+        """See Wire."""
+        return endpoint.peers.poll_event()

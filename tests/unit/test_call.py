@@ -22,9 +22,10 @@ from bridge.iax2.constants import ElementType, FrameType, IaxSubclass
 from bridge.iax2.elements import ElementValue
 from bridge.iax2.reliability import OUTSTANDING_MAX
 from bridge.iax2.states import State
-from tests.lab.iax2_pair import FAR, NEAR, START, Pair, call_profile
+from tests.lab.iax2_pair import Pair, call_profile
 from tests.lab.iax2_peer import VOICE, Peer
 from tests.lab.iax2_phases import answer, caller_in, place
+from tests.lab.iax2_wire import FAR, NEAR, START
 
 
 def digits(peer: Peer) -> str:

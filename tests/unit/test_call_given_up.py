@@ -6,8 +6,9 @@ from bridge.iax2 import CallEnded, EndReason, IncomingCall
 from bridge.iax2.constants import Encryption, FrameType, IaxSubclass
 from bridge.iax2.states import State
 from bridge.iax2.timers import RETRANSMISSIONS_MAX
-from tests.lab.iax2_pair import FAR, NEAR, Pair, call_profile
+from tests.lab.iax2_pair import Pair, call_profile
 from tests.lab.iax2_phases import CHALLENGE, accept, challenge, offer_token, place
+from tests.lab.iax2_wire import FAR, NEAR
 
 
 class TestGivenUpEarly:

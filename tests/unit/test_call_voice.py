@@ -8,9 +8,10 @@ from bridge.iax2 import Address, Call, DigitReceived, Format, LocalProtocolError
 from bridge.iax2.constants import ElementType, FrameType, IaxSubclass
 from bridge.iax2.elements import ElementValue
 from bridge.iax2.states import State
-from tests.lab.iax2_pair import FAR, NEAR, START, Pair, call_profile
+from tests.lab.iax2_pair import Pair, call_profile
 from tests.lab.iax2_peer import PEER, STRANGER, VOICE, Peer
 from tests.lab.iax2_phases import accept, caller_in
+from tests.lab.iax2_wire import FAR, NEAR, START
 
 NEW_KEY = bytes(range(100, 116))
 NEWER_KEY = bytes(range(120, 136))

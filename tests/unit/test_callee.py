@@ -21,7 +21,7 @@ from bridge.iax2.callee import PROOFS_MAX
 from bridge.iax2.constants import AuthMethod, ElementType, Encryption, FrameType, IaxSubclass
 from bridge.iax2.elements import InformationElements
 from bridge.iax2.states import State
-from tests.lab.iax2_pair import FAR, SECRET, USERNAME, Pair
+from tests.lab.iax2_pair import SECRET, USERNAME, Pair
 from tests.lab.iax2_peer import PEER, Peer
 from tests.lab.iax2_phases import (
     ask_token,
@@ -32,6 +32,7 @@ from tests.lab.iax2_phases import (
     send_new,
     taker,
 )
+from tests.lab.iax2_wire import FAR
 from tests.vectors.reference import reference_key
 
 

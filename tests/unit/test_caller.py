@@ -18,7 +18,7 @@ from bridge.iax2.auth import md5_result
 from bridge.iax2.constants import AuthMethod, ElementType, Encryption, FrameType, IaxSubclass
 from bridge.iax2.frames import FullFrame, parse_frame_untrusted
 from bridge.iax2.states import State
-from tests.lab.iax2_pair import NEAR, SECRET, Pair, Sent, call_profile
+from tests.lab.iax2_pair import SECRET, Pair, Sent, call_profile
 from tests.lab.iax2_peer import Peer
 from tests.lab.iax2_phases import (
     CHALLENGE,
@@ -29,6 +29,7 @@ from tests.lab.iax2_phases import (
     offer_token,
     place,
 )
+from tests.lab.iax2_wire import NEAR
 from tests.vectors.reference import reference_key
 
 PROOF = md5_result(CHALLENGE, SECRET)

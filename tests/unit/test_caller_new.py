@@ -11,8 +11,9 @@ from bridge.iax2.constants import ElementType, Encryption, IaxSubclass
 from bridge.iax2.elements import InformationElements, parse_elements_untrusted
 from bridge.iax2.frames import FullFrame, parse_frame_untrusted
 from bridge.iax2.states import State
-from tests.lab.iax2_pair import NEAR, SECRET, Pair, call_profile
+from tests.lab.iax2_pair import SECRET, Pair, call_profile
 from tests.lab.iax2_phases import offer_token, place
+from tests.lab.iax2_wire import NEAR
 
 LEFT_OUT_ON_PURPOSE = {2, 3, 4, 5, 10, 13, 28, 31, 52, 57}
 

@@ -11,7 +11,7 @@ from bridge.iax2.constants import ElementType, FrameType, IaxSubclass
 from bridge.iax2.elements import InformationElements
 from bridge.iax2.endpoint import CALLS_MAX, DEADLINES_MIN, DEADLINES_PER_CALL
 from bridge.iax2.states import State
-from tests.lab.iax2_pair import FAR, NEAR, SECRET, START, USERNAME, Pair, call_profile
+from tests.lab.iax2_pair import SECRET, USERNAME, Pair, call_profile
 from tests.lab.iax2_peer import PEER, STRANGER, Peer
 from tests.lab.iax2_phases import (
     ask_token,
@@ -25,6 +25,7 @@ from tests.lab.iax2_phases import (
     send_new,
     taker,
 )
+from tests.lab.iax2_wire import FAR, NEAR, START
 
 IPV6 = ("2001:db8::9", 4569, 0, 0)
 

@@ -10,7 +10,7 @@ from bridge.iax2.constants import FrameType, IaxSubclass
 from bridge.iax2.frames import FullFrame
 from bridge.iax2.peers import INVALS_PER_S
 from bridge.iax2.states import State
-from tests.lab.iax2_pair import NEAR, SECRET, USERNAME, call_profile
+from tests.lab.iax2_pair import SECRET, USERNAME, call_profile
 from tests.lab.iax2_peer import PEER, STRANGER, Peer
 from tests.lab.iax2_phases import (
     accept,
@@ -25,6 +25,7 @@ from tests.lab.iax2_phases import (
     prove,
     send_new,
 )
+from tests.lab.iax2_wire import NEAR
 
 
 class TestRestartedPeer:

@@ -5,7 +5,8 @@ from random import Random
 from bridge.iax2 import Address, Endpoint, Format, FrameWatch, User
 from bridge.iax2.constants import FrameType, IaxSubclass
 from bridge.iax2.frames import FullFrame
-from tests.lab.iax2_pair import FAR, NEAR, SECRET, USERNAME, Pair
+from tests.lab.iax2_pair import SECRET, USERNAME, Pair
+from tests.lab.iax2_wire import FAR, NEAR
 
 SILENCE = b"\xff" * 160
 SET_UP = [

@@ -24,9 +24,9 @@ from bridge.iax2.registrar import (
     Registrar,
     apparent_address,
 )
-from tests.lab.iax2_pair import FAR, NEAR, START
 from tests.lab.iax2_peer import PEER, STRANGER, Peer, Received
 from tests.lab.iax2_registry import REGISTER_NAME, REGISTER_SECRET, Registry
+from tests.lab.iax2_wire import FAR, NEAR, START
 from tests.vectors.reference import reference_key
 
 IPV6: Address = ("2001:db8::9", 4569, 0, 0)

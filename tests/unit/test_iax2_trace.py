@@ -1,8 +1,9 @@
 """What a failed test prints of frames: names, numbers and times, encrypted or not."""
 
 from bridge.iax2 import Cause
-from tests.lab.iax2_pair import FAR, NEAR, SECRET, Pair
+from tests.lab.iax2_pair import SECRET, Pair
 from tests.lab.iax2_trace import FrameTrace, Passed
+from tests.lab.iax2_wire import FAR, NEAR
 
 
 def trace_of(pair: Pair) -> list[str]:

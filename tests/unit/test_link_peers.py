@@ -22,8 +22,9 @@ from bridge.iax2 import (
     RegistrationSeen,
 )
 from tests.lab.bridged_calls import ENVELOPE
-from tests.lab.iax2_pair import START, call_profile
+from tests.lab.iax2_pair import call_profile
 from tests.lab.iax2_registry import Registry
+from tests.lab.iax2_wire import START
 
 HQ: Address = ("192.0.2.9", 4569)
 Entries = list[MutableMapping[str, Any]]

@@ -9,8 +9,8 @@ from bridge.iax2.constants import ElementType, FrameType, IaxSubclass
 from bridge.iax2.elements import InformationElements, parse_elements_untrusted
 from bridge.iax2.frames import FullFrame, parse_frame_untrusted
 from bridge.iax2.qualify import Qualifier
-from tests.lab.iax2_pair import START
 from tests.lab.iax2_peer import PEER, STRANGER
+from tests.lab.iax2_wire import START
 
 IPV6: Address = ("2001:db8::9", 4569, 0, 0)
 

@@ -9,9 +9,9 @@ from bridge.iax2.call_numbers import CallNumbers
 from bridge.iax2.constants import FrameType, IaxSubclass
 from bridge.iax2.errors import LocalProtocolError
 from bridge.iax2.frames import FullFrame
-from tests.lab.iax2_pair import FAR, NEAR, START
 from tests.lab.iax2_peer import STRANGER
 from tests.lab.iax2_registry import REGISTER_NAME, REGISTER_SECRET, Registry
+from tests.lab.iax2_wire import FAR, NEAR, START
 
 REGISTERED = [
     IaxSubclass.REGREQ,

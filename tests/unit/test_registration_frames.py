@@ -8,8 +8,8 @@ from bridge.iax2 import Cause, Endpoint, Registered, Registration, RegistrationP
 from bridge.iax2.constants import ElementType, FrameType, IaxSubclass
 from bridge.iax2.elements import ElementValue, InformationElements, parse_elements_untrusted
 from bridge.iax2.frames import FullFrame
-from tests.lab.iax2_pair import START
 from tests.lab.iax2_peer import PEER, STRANGER, Peer
+from tests.lab.iax2_wire import START
 
 PROFILE = RegistrationProfile("reguser", b"regsecret")
 

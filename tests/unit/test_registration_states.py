@@ -21,8 +21,8 @@ from bridge.iax2.registration_states import (
 from bridge.iax2.registration_states import (
     RegistrationState as State,
 )
-from tests.lab.iax2_pair import FAR, NEAR, START
 from tests.lab.iax2_registry import REGISTER_SECRET, Registry
+from tests.lab.iax2_wire import FAR, NEAR, START
 from tests.vectors.reference import reference_key
 
 REGISTRANT = (State.REQUESTED, State.PROVEN)

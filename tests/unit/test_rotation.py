@@ -19,7 +19,8 @@ from bridge.iax2.channel import FrameChannel
 from bridge.iax2.cipher import Opener, Sealer
 from bridge.iax2.rotation import rotate
 from bridge.iax2.states import State
-from tests.lab.iax2_pair import FAR, NEAR, SECRET, START, USERNAME, Pair, Sent, call_profile
+from tests.lab.iax2_pair import SECRET, USERNAME, Pair, Sent, call_profile
+from tests.lab.iax2_wire import FAR, NEAR, START
 
 REKEY_S = 30.0
 RTKEY_OCTETS = 52

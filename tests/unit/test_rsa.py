@@ -31,7 +31,7 @@ from bridge.iax2.constants import AuthMethod, ElementType, FrameType, IaxSubclas
 from bridge.iax2.elements import InformationElements
 from bridge.iax2.rsa import RsaKeyError, is_signed, read_private_key, read_public_key, rsa_result
 from bridge.iax2.states import State
-from tests.lab.iax2_pair import EXTENSION, FAR, NEAR, SECRET, USERNAME, Pair
+from tests.lab.iax2_pair import EXTENSION, SECRET, USERNAME, Pair
 from tests.lab.iax2_peer import Peer
 from tests.lab.iax2_phases import (
     CHALLENGE,
@@ -44,6 +44,7 @@ from tests.lab.iax2_phases import (
     send_new,
     taker,
 )
+from tests.lab.iax2_wire import FAR, NEAR
 from tests.vectors.reference import reference_key
 
 KEY = rsa.generate_private_key(65537, 1024)

@@ -25,9 +25,10 @@ from bridge.iax2.elements import ElementValue, InformationElements
 from bridge.iax2.frames import FullFrame
 from bridge.iax2.states import HANDSHAKE, TRANSITIONS, Input, State
 from tests.lab.call_states import CALLEE, CALLER
-from tests.lab.iax2_pair import SECRET, START, USERNAME, call_profile
+from tests.lab.iax2_pair import SECRET, USERNAME, call_profile
 from tests.lab.iax2_peer import PEER, PEER_CALL_NUMBER, VOICE, Peer
 from tests.lab.iax2_phases import callee_in, caller_in, new_elements, prove
+from tests.lab.iax2_wire import START
 
 EARLY = (State.NEW_SENT, State.GIVEN_UP)
 LEGS = [("caller", state) for state in CALLER] + [("callee", state) for state in CALLEE]

@@ -36,7 +36,8 @@ from bridge.status.model import (
     Verdict,
 )
 from bridge.status.observing import SAMPLE_S, Minute, Observer
-from tests.lab.iax2_pair import FAR, NEAR, Pair, call_profile
+from tests.lab.iax2_pair import Pair, call_profile
+from tests.lab.iax2_wire import FAR, NEAR
 
 SILENCE = b"\xff" * 160
 
