@@ -7,14 +7,10 @@ from typing import Final
 
 import pytest
 
-from bridge.config.secret import new_secret
 from tests.lab.baresip import Account, Baresip, open_baresip
-from tests.lab.bridge_process import run_bridge
-from tests.lab.capture import assert_absent
 from tests.lab.linphone import Line, open_linphone
-from tests.lab.proxy import open_proxy
 from tests.lab.results import sized
-from tests.lab.scene import assert_nothing_left
+from tests.lab.softphone_calls import open_sites
 from tests.lab.softphones import PASSWORD, Registrar, hears
 from tests.lab.two_sites import DESK, NUMBER, SECOND
 from tests.lab.wav import write_keys
@@ -44,90 +40,70 @@ async def registered(
 async def test_linphone_calls_holds_dials_and_gives_its_call_away(
     tmp_path: Path, near_by: str, keys: str, far_by: str
 ) -> None:
-    near_at, far_at = (Registrar.make(tmp_path / name) for name in ("near", "far"))
-    secret = new_secret()
-    line = Line(near_at.uri(DESK, near_by), PASSWORD, srtp=near_by == "tls", keys=keys)
     async with AsyncExitStack() as stack:
-        enter = stack.enter_async_context
-        link = await enter(open_proxy(far_at.host))
-        peer = f"{link.address[0]}:{link.address[1]}"
-        calls = near_at.calls(peer, secret, answer="far-end")
-        far = await enter(run_bridge(far_at.accepts(secret), tmp_path / "far", "debug"))
-        near = await enter(run_bridge(calls, tmp_path / "near", "debug"))
-        called = await registered(stack, tmp_path / "b", far_at, far_by)
-        second = await registered(stack, tmp_path / "c", near_at, near_by, SECOND)
-        phone = await enter(open_linphone(tmp_path / "a", line, near_at.certificate))
-        await phone.command(f"call {near_at.uri(f'9{NUMBER}', near_by)}")
-        await called.event("CALL_INCOMING")
-        await phone.logs("to LinphoneCallOutgoingRinging")
-        await called.command("accept")
-        await phone.logs("to LinphoneCallStreamsRunning")
+        sites = await stack.enter_async_context(open_sites(tmp_path))
+        near = sites.near
+        line = Line(near.uri(DESK, near_by), PASSWORD, srtp=near_by == "tls", keys=keys)
+        called = await registered(stack, tmp_path / "b", sites.far, far_by)
+        second = await registered(stack, tmp_path / "c", near, near_by, SECOND)
+        opened = open_linphone(tmp_path / "a", line, near.certificate)
+        phone = await stack.enter_async_context(opened)
+        await phone.call(near.uri(f"9{NUMBER}", near_by))
+        await called.rings()
+        await phone.sees_ringing()
+        await called.answer()
+        await phone.talks()
         await hears(phone, BARESIP_HZ)
         await hears(called, LINPHONE_HZ)
-        await phone.command("pause")
+        await phone.hold()
         await hears(called, LINPHONE_HZ, no_more=True)
-        await phone.command("resume")
+        await phone.resume()
         await hears(called, LINPHONE_HZ)
         await phone.press(DIGITS)
         assert await called.pressed(DIGITS) == DIGITS
-        await phone.command(f"transfer {near_at.uri(SECOND, near_by)}")
-        await second.event("CALL_INCOMING")
-        await second.command("accept")
-        await phone.logs("to LinphoneCallEnd")
+        await phone.give_to(near.uri(SECOND, near_by))
+        await second.rings()
+        await second.answer()
+        await phone.is_over()
         await hears(called, SECOND_HZ)
         await hears(second, BARESIP_HZ)
-        await second.command("hangup")
-        await called.event("CALL_CLOSED")
-        assert_absent(link.datagrams, [NUMBER])
-    for bridge in (near, far):
-        assert_nothing_left(bridge)
-        assert NUMBER not in bridge.output()
+        await second.hang_up()
+        await called.is_over()
 
 
 @pytest.mark.parametrize(
     ("near_by", "far_by"), sized([("udp", "tls")], [("udp", "tls"), ("tcp", "udp")])
 )
 async def test_linphone_is_called(tmp_path: Path, near_by: str, far_by: str) -> None:
-    near_at, far_at = (Registrar.make(tmp_path / name) for name in ("near", "far"))
-    secret = new_secret()
-    line = Line(far_at.uri(DESK, far_by), PASSWORD, srtp=far_by == "tls")
     async with AsyncExitStack() as stack:
-        enter = stack.enter_async_context
-        far = await enter(run_bridge(far_at.accepts(secret), tmp_path / "far", "debug"))
-        calls = near_at.calls(f"{far_at.host}:4569", secret, answer="far-end")
-        near = await enter(run_bridge(calls, tmp_path / "near", "debug"))
-        caller = await registered(stack, tmp_path / "a", near_at, near_by)
-        phone = await enter(open_linphone(tmp_path / "b", line, far_at.certificate))
-        await caller.command("dial", near_at.uri(f"9{NUMBER}", near_by))
-        await phone.logs("to LinphoneCallIncomingReceived")
-        await caller.event("CALL_RINGING")
-        await phone.command("answer")
-        await caller.event("CALL_ESTABLISHED")
+        sites = await stack.enter_async_context(open_sites(tmp_path))
+        line = Line(sites.far.uri(DESK, far_by), PASSWORD, srtp=far_by == "tls")
+        caller = await registered(stack, tmp_path / "a", sites.near, near_by)
+        opened = open_linphone(tmp_path / "b", line, sites.far.certificate)
+        phone = await stack.enter_async_context(opened)
+        await caller.call(sites.near.uri(f"9{NUMBER}", near_by))
+        await phone.rings()
+        await caller.sees_ringing()
+        await phone.answer()
+        await caller.talks()
         await hears(phone, BARESIP_HZ)
         await hears(caller, LINPHONE_HZ)
-        await phone.command("terminate")
-        await caller.event("CALL_CLOSED")
-    for bridge in (near, far):
-        assert_nothing_left(bridge)
+        await phone.hang_up()
+        await caller.is_over()
 
 
 async def test_linphone_dials_by_tones_in_its_audio(tmp_path: Path) -> None:
     """It offers no telephone-event then."""
-    near_at, far_at = (Registrar.make(tmp_path / name) for name in ("near", "far"))
-    secret, line = new_secret(), Line(near_at.uri(DESK, "tcp"), PASSWORD, keys="none")
     async with AsyncExitStack() as stack:
-        enter = stack.enter_async_context
-        far = await enter(run_bridge(far_at.accepts(secret), tmp_path / "far", "debug"))
-        calls = near_at.calls(f"{far_at.host}:4569", secret, answer="far-end")
-        near = await enter(run_bridge(calls, tmp_path / "near", "debug"))
-        called = await registered(stack, tmp_path / "b", far_at, "tcp")
+        sites = await stack.enter_async_context(open_sites(tmp_path))
+        line = Line(sites.near.uri(DESK, "tcp"), PASSWORD, keys="none")
+        called = await registered(stack, tmp_path / "b", sites.far, "tcp")
         says = partial(write_keys, digits=DIGITS)
-        phone = await enter(open_linphone(tmp_path / "a", line, near_at.certificate, says))
-        await phone.command(f"call {near_at.uri(f'9{NUMBER}', 'tcp')}")
-        await called.event("CALL_INCOMING")
-        await called.command("accept")
+        opened = open_linphone(tmp_path / "a", line, sites.near.certificate, says)
+        phone = await stack.enter_async_context(opened)
+        await phone.call(sites.near.uri(f"9{NUMBER}", "tcp"))
+        await called.rings()
+        await called.answer()
         assert await called.pressed(DIGITS) == DIGITS
-        await phone.command("terminate")
-        await called.event("CALL_CLOSED")
-    for bridge in (near, far):
-        assert_nothing_left(bridge)
+        await phone.hang_up()
+        await called.is_over()

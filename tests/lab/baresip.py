@@ -107,6 +107,46 @@ class Baresip:
                     await self._news.wait()
         raise LabError(f"baresip: no {kind} within {within_s} s; it wrote:\n{self._end_of_log()}")
 
+    async def call(self, uri: str) -> None:
+        """See Softphone."""
+        await self.command("dial", uri)
+
+    async def sees_ringing(self) -> None:
+        """See Softphone."""
+        await self.event("CALL_RINGING")
+
+    async def rings(self) -> None:
+        """See Softphone."""
+        await self.event("CALL_INCOMING")
+
+    async def answer(self) -> None:
+        """See Softphone."""
+        await self.command("accept")
+
+    async def talks(self) -> None:
+        """See Softphone."""
+        await self.event("CALL_ESTABLISHED")
+
+    async def hold(self) -> None:
+        """See Softphone."""
+        await self.command("hold")
+
+    async def resume(self) -> None:
+        """See Softphone."""
+        await self.command("resume")
+
+    async def give_to(self, uri: str) -> None:
+        """See Softphone."""
+        await self.command("transfer", uri)
+
+    async def hang_up(self) -> None:
+        """See Softphone."""
+        await self.command("hangup")
+
+    async def is_over(self) -> None:
+        """See Softphone."""
+        await self.event("CALL_CLOSED")
+
     def digits(self) -> str:
         """The keys that whoever is in the call has pressed."""
         pressed = [e for e in self.events if e.get("type") == "CALL_DTMF_START"]

@@ -96,6 +96,46 @@ class Linphone:
         assert self.process.stdin is not None
         await self.process.stdin.send_all(f"{text}\n".encode())
 
+    async def call(self, uri: str) -> None:
+        """See Softphone."""
+        await self.command(f"call {uri}")
+
+    async def sees_ringing(self) -> None:
+        """See Softphone."""
+        await self.logs("to LinphoneCallOutgoingRinging")
+
+    async def rings(self) -> None:
+        """See Softphone."""
+        await self.logs("to LinphoneCallIncomingReceived")
+
+    async def answer(self) -> None:
+        """See Softphone."""
+        await self.command("answer")
+
+    async def talks(self) -> None:
+        """See Softphone."""
+        await self.logs("to LinphoneCallStreamsRunning")
+
+    async def hold(self) -> None:
+        """See Softphone."""
+        await self.command("pause")
+
+    async def resume(self) -> None:
+        """See Softphone."""
+        await self.command("resume")
+
+    async def give_to(self, uri: str) -> None:
+        """See Softphone."""
+        await self.command(f"transfer {uri}")
+
+    async def hang_up(self) -> None:
+        """See Softphone."""
+        await self.command("terminate")
+
+    async def is_over(self) -> None:
+        """See Softphone."""
+        await self.logs("to LinphoneCallEnd")
+
     async def press(self, digits: str) -> None:
         """Press keys in a call."""
         for digit in digits:

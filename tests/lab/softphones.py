@@ -89,6 +89,40 @@ class Listening(Protocol):
         ...
 
 
+class Softphone(Listening, Protocol):
+    """A phone that registers and has one call at a time."""
+
+    async def call(self, uri: str) -> None:
+        """Call somebody."""
+
+    async def sees_ringing(self) -> None:
+        """Wait until it is told that whom it calls rings."""
+
+    async def rings(self) -> None:
+        """Wait until somebody calls it."""
+
+    async def answer(self) -> None:
+        """Answer whoever calls."""
+
+    async def talks(self) -> None:
+        """Wait until its call is up."""
+
+    async def hold(self) -> None:
+        """Hold its call."""
+
+    async def resume(self) -> None:
+        """Hold it no longer."""
+
+    async def give_to(self, uri: str) -> None:
+        """Give its call to somebody else."""
+
+    async def hang_up(self) -> None:
+        """End its call."""
+
+    async def is_over(self) -> None:
+        """Wait until its call has ended."""
+
+
 async def hears(phone: Listening, tone_hz: float, *, no_more: bool = False) -> None:
     """Wait until the last 0.2 s that a phone has heard are a tone and little else, or are not.
 
