@@ -139,8 +139,11 @@ class Overload:
 
 
 def loss(span: Sequence[Second]) -> float:
-    """Share of the frames sent in a span that never came back; 1 where none was sent."""
-    return 1 - _share(_sum(span, "returned"), _sum(span, "sent"))
+    """Share of the frames sent in a span that never came back; 1 where none was sent.
+
+    At its edges a frame may count in one second as sent, and as returned in the next.
+    """
+    return max(1 - _share(_sum(span, "returned"), _sum(span, "sent")), 0.0)
 
 
 def per_call_second(span: Sequence[Second], what: str) -> float:
