@@ -76,6 +76,7 @@ class BridgedCall:
         self._attempts = Attempts(way, others)
         self._over = over
         self.caller: str | None = None
+        self._call: Call | None = None
         self.calls: list[Call] = []
         """The calls placed: one, and another for each attempt more."""
         self._slots: SignalSlots | None = None
@@ -112,14 +113,11 @@ class BridgedCall:
 
     def _place(self) -> None:
         call = self._services.place(self)
+        self._call = call
         self.calls.append(call)
         self._log = _log.bind(call=call.id, link=self.link.name)
         self._log.info("call placed", attempt=len(self.calls))
         self._services.drain()
-
-    @property
-    def _call(self) -> Call | None:
-        return self.calls[-1] if self.calls else None
 
     # The phone's side
 
@@ -221,7 +219,7 @@ class BridgedCall:
         self._phone.play_on_hold()
         delay_s = envelope.draw_start_delay_s(self._services.uniform)
         # On the audio's grid, so that signals and audio share wake-ups.
-        first_at = self.media.slot_from(now + delay_s)
+        first_at = envelope.first_slot_at(now + delay_s, self.media.slot_from)
         self._slots = SignalSlots(envelope, self._attempts.take_digits(), first_at)
         self._log.info("link answered, encrypted both ways")
         if not serves:
@@ -315,6 +313,11 @@ class BridgedCall:
         if slots is None or call is None:
             return
         self._send_signal(slots, call, now)
+        if now >= self._phone.look_at:
+            self._look(now)
+
+    def _look(self, now: float) -> None:
+        """Look what has taken too long."""
         self.transfers.expire(now)
         if self.phase is Phase.TALKING and (why := self._phone.why_over(now)):
             self._log.warning(why)

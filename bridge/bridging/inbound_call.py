@@ -28,7 +28,7 @@ from bridge.bridging.phones import PhoneLegs
 from bridge.bridging.services import CallServices, TalkingLeg
 from bridge.bridging.transfer import Transfers
 from bridge.dialing.collector import Collection, DigitCollector
-from bridge.dialing.envelope import Cng, HangUp
+from bridge.dialing.envelope import Cng, HangUp, Signal, SignalSlots, grid_point
 from bridge.dialing.steady_slots import SteadySlots
 from bridge.errors import BridgeError
 from bridge.iax2 import (
@@ -119,7 +119,7 @@ class InboundCall:
             raise LocalProtocolError("the call has no voice")
         self.media.connect(voice, self._send_full_voice, now)
         # On the audio's grid, so that signals and audio share wake-ups.
-        self._slots = SteadySlots(self.media.slot_from(now))
+        self._slots = SteadySlots(self.media.slot_from(grid_point(now)))
         self._slots.offer_text(GREETING)
         self._log.info("call from the link answered, encrypted both ways")
         self._services.drain()
@@ -294,8 +294,7 @@ class InboundCall:
             self._slots.offer_control(subclass)
 
     def _play(self, subclass: ControlSubclass) -> None:
-        voice = self._call.voice
-        if voice is not None:
+        if (voice := self._call.voice) is not None:
             play_to_link(self.media, self._services.tone(subclass, voice.format))
 
     def _refuse(self, cause: int, now: float) -> None:
@@ -304,10 +303,9 @@ class InboundCall:
         self._cause = cause
         self._until = now + REFUSAL_TONE_S
         self._end_phones(cause)
-        is_busy = cause == Cause.USER_BUSY
-        self._play(ControlSubclass.BUSY if is_busy else ControlSubclass.CONGESTION)
-        control = CONTROL_OF_CAUSE.get(cause)
-        if control is not None:
+        busy = cause == Cause.USER_BUSY
+        self._play(ControlSubclass.BUSY if busy else ControlSubclass.CONGESTION)
+        if (control := CONTROL_OF_CAUSE.get(cause)) is not None:
             self._offer_control(control)
 
     def _send_full_voice(self, payload: bytes, timestamp_ms: int) -> None:
@@ -324,8 +322,7 @@ class InboundCall:
 
     def handle_deadline(self, now: float) -> None:
         """Send the signal of the slot that has come, and look what has taken too long."""
-        slots = self._slots
-        if slots is None:
+        if (slots := self._slots) is None:
             return
         if self.phase is Phase.RINGING and self._legs.begins_early_media():
             slots.offer_control(ControlSubclass.PROGRESS)
@@ -334,6 +331,10 @@ class InboundCall:
             self._hang_up_link(self._cause)
             return
         send_signal(self._call, signal, now)
+        if self.phase is not Phase.TALKING or now >= self._phone.look_at:
+            self._look(slots, signal, now)
+
+    def _look(self, slots: SignalSlots, signal: Signal, now: float) -> None:
         self.transfers.expire(now)
         match self.phase:
             case Phase.COLLECTING:

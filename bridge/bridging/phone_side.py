@@ -1,5 +1,6 @@
 """The phone's side of a bridged call: what was agreed with it, and whether it still lives."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -67,6 +68,7 @@ class PhoneSide:
 
     Attributes:
         agreed: What the relay knows of the phone; None before the first agreement.
+        look_at: When the call wants to be looked at again, see `why_over`.
     """
 
     def __init__(self, media: CallMedia, services: PhoneServices) -> None:
@@ -81,6 +83,8 @@ class PhoneSide:
         self._may_be_quiet = False
         self._silent_since = 0.0
         self._up_since: float | None = None
+        self._look_by = math.inf
+        self.look_at = 0.0
 
     def local(
         self,
@@ -173,6 +177,7 @@ class PhoneSide:
         One that `may_be_quiet` is not missed when it sends no audio.
         """
         self._may_be_quiet = may_be_quiet
+        self.look_at = 0.0
         self._is_deaf = self._plays = False
         play_to_link(self._media, None)
 
@@ -195,19 +200,29 @@ class PhoneSide:
     def count_silence_from(self, now: float) -> None:
         """Let the phone be silent until now."""
         self._silent_since = now
+        self.look_at = 0.0
+
+    def look_by(self, when: float) -> None:
+        """Let the call be looked at by then, as somebody else waits for something."""
+        self._look_by = when
+        self.look_at = min(self.look_at, when)
 
     def why_over(self, now: float) -> str | None:
         """Return why a call that is up has to end, None as long as it need not.
 
-        To be asked from the moment on at which the call is up.
+        To be asked from the moment on at which the call is up, and again from `look_at` on: the
+        phone's audio moves the end of the call without a word, but never nearer.
         """
         times = self._times
         if self._up_since is None:
             self._up_since = now
         timeout_s = times.hold_timeout_s if self._on_hold else times.rtp_timeout_s
         last_at = max(self._media.last_rtp_at or 0.0, self._silent_since)
-        if not self._may_be_quiet and now - last_at > timeout_s:
+        silent_until = math.inf if self._may_be_quiet else last_at + timeout_s
+        up_until = math.inf if times.duration_s is None else self._up_since + times.duration_s
+        self.look_at = min(silent_until, up_until, self._look_by)
+        if now > silent_until:
             return "the phone sends no audio any more"
-        if times.duration_s is not None and now - self._up_since >= times.duration_s:
+        if now >= up_until:
             return "the call has lasted as long as one may"
         return None

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
-from itertools import count
 from typing import NoReturn, Protocol
 
 import structlog
@@ -102,8 +101,9 @@ class Switchboard:
         self._live: dict[LiveCall, str] = {}
         """With the phone that placed it."""
         self._by_call: dict[Call, LiveCall] = {}
-        self._deadlines: list[tuple[float, int, LiveCall]] = []
-        self._order = count()
+        self._deadlines: list[float] = []
+        self._due: dict[float, list[LiveCall]] = {}
+        """Whose slots come at each of the deadlines; many share one."""
         self._stopping = False
 
     @property
@@ -236,17 +236,17 @@ class Switchboard:
 
     def next_deadline(self) -> float | None:
         """Return when `handle_deadlines` is due."""
-        return self._deadlines[0][0] if self._deadlines else None
+        return self._deadlines[0] if self._deadlines else None
 
     def handle_deadlines(self, now: float) -> None:
         """Serve every call whose slot has come."""
-        while self._deadlines and self._deadlines[0][0] <= now:
-            bridged = heappop(self._deadlines)[2]
-            try:
-                bridged.handle_deadline(now)
-            except Exception:  # noqa: BLE001 - whatever it was, it was this call's alone
-                self._failed(bridged)
-            self._schedule(bridged)
+        while self._deadlines and self._deadlines[0] <= now:
+            for bridged in self._due.pop(heappop(self._deadlines)):
+                try:
+                    bridged.handle_deadline(now)
+                except Exception:  # noqa: BLE001 - whatever it was, it was this call's alone
+                    self._failed(bridged)
+                self._schedule(bridged)
         self._services.drain()
 
     def shut_down(self) -> None:
@@ -297,8 +297,13 @@ class Switchboard:
 
     def _schedule(self, bridged: LiveCall) -> None:
         deadline = bridged.next_deadline()
-        if deadline is not None:
-            heappush(self._deadlines, (deadline, next(self._order), bridged))
+        if deadline is None:
+            return
+        if deadline in self._due:
+            self._due[deadline].append(bridged)
+        else:
+            self._due[deadline] = [bridged]
+            heappush(self._deadlines, deadline)
 
     def _is_full(self, link: Link) -> bool:
         calls_max = link.calls_max

@@ -9,6 +9,7 @@ The link sees nothing of it: its frames go on in their slots, no signal is sent,
 audio is in them changes. Whom a REFER names is dialed on no link.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -113,6 +114,7 @@ class Transfers:
             raise TransferRefusedError(_NO_ANSWER, "the phone has no contact that answers")
         asked = Asked(leg, refer, is_first, targets)
         self._live = Transfer(self._call, self._phone, asked, self._services, self._on_over)
+        self._phone.look_by(self._live.until)
         return self._live.begin
 
     def expire(self, now: float) -> None:
@@ -127,6 +129,7 @@ class Transfers:
 
     def _on_over(self) -> None:
         self._live = None
+        self._phone.look_by(math.inf)
 
 
 @dataclass(slots=True)
@@ -156,7 +159,7 @@ class Transfer:
         self._over = over
         self._legs = PhoneLegs()
         self._places: dict[SipLeg, _Place] = {}
-        self._until = services.clock() + RING_S
+        self.until = services.clock() + RING_S
         self._is_over = self._is_alone = False
         self._log = _log.bind(link=call.link.name)
         asked.leg.hand_to(self)
@@ -260,7 +263,7 @@ class Transfer:
 
     def expire(self, now: float) -> None:
         """Give up where nobody answers."""
-        if now >= self._until:
+        if now >= self.until:
             self._fail(_NO_ANSWER, Cause.NO_ANSWER)
 
     def end(self, cause: int) -> None:

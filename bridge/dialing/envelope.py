@@ -29,8 +29,12 @@ from bridge.dialing.plan import DTMF_DIGITS
 IN_CALL_SLOT_S: Final = 0.5
 """Asterisk emulates a digit as 100 ms and a gap of 45 ms: 150 ms or more must lie between two."""
 PENDING_SIGNALS_MAX: Final = 32
+GRID_S: Final = 0.1
+"""Signals of all calls share points of time so far apart, so that what they cost is shared, too."""
 TAIL_SLOTS: Final = 4
 """HANGUP leaves in one of the next four in-call slots, so within 2 s."""
+_GRID_DIGITS: Final = 8
+"""Times of a grid are rounded, so that the calls which share one have the very same floats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,16 @@ class Envelope:
         low_ms, high_ms = self.start_ms
         return uniform(low_ms / 1000, high_ms / 1000)
 
+    def first_slot_at(self, earliest: float, slot_from: Callable[[float], float]) -> float:
+        """Return when the burst begins, so that its last slot is the first of a point of the grid.
+
+        Args:
+            earliest: Not before this.
+            slot_from: Returns when the call's first slot of audio begins from a time on.
+        """
+        burst_s = (self.slots - 1) * self.slot_s
+        return round(slot_from(grid_point(earliest + burst_s)) - burst_s, _GRID_DIGITS)
+
     def schedule(self, digits: str) -> list[str | None]:
         """Lay a number out: digits first, None (CNG) after them, the terminator in the last slot.
 
@@ -107,6 +121,14 @@ class Envelope:
         return [*digits, *[None] * (self.digits_max - len(digits)), self.terminator]
 
 
+def grid_point(earliest: float) -> float:
+    """Return the first point of time that the signals of many calls share, from a time on.
+
+    A hundredth of the grid before a slot of audio, so that no rounding of floats decides on a slot.
+    """
+    return (math.ceil(earliest / GRID_S + 0.01) - 0.01) * GRID_S
+
+
 def draw_tail_slots(uniform: Callable[[float, float], float]) -> int:
     """Draw how many slots pass before the HANGUP's; give it SystemRandom's `uniform`."""
     return min(int(uniform(0, TAIL_SLOTS)), TAIL_SLOTS - 1)
@@ -114,6 +136,18 @@ def draw_tail_slots(uniform: Callable[[float, float], float]) -> int:
 
 class SignalSlots:
     """The signal clock of one call, from ANSWER until its end. Times are `now` in seconds."""
+
+    __slots__ = (
+        "_dialing",
+        "_grid_index",
+        "_grid_origin",
+        "_grid_step_s",
+        "_next_at",
+        "_pending",
+        "_pending_max",
+        "_slots_left",
+        "dropped",
+    )
 
     def __init__(
         self,
@@ -126,7 +160,7 @@ class SignalSlots:
         self._slots_left: int | None = None
         self._pending: deque[Digit | Control | Text] = deque()
         self._pending_max = pending_max
-        self._grid_origin = first_slot_at
+        self._grid_origin = self._next_at = first_slot_at
         self._grid_step_s = envelope.slot_s
         self._grid_index = 0
         self.dropped = 0
@@ -172,7 +206,7 @@ class SignalSlots:
 
     def next_slot_at(self) -> float:
         """When the next signal leaves; there always is one."""
-        return self._grid_origin + self._grid_index * self._grid_step_s
+        return self._next_at
 
     def take(self, now: float) -> Signal:
         """Take the one signal of the slot that has come, and move on to the next.
@@ -180,7 +214,7 @@ class SignalSlots:
         Raises:
             ValueError: The slot has not come yet.
         """
-        if now < self.next_slot_at():
+        if now < self._next_at:
             raise ValueError("this slot has not come yet")
         signal = self._next_signal()
         self._advance(now)
@@ -196,7 +230,7 @@ class SignalSlots:
         digit = self._dialing.popleft()
         if not self._dialing:
             # From the terminator's place on the slow clock runs, on a grid that starts here.
-            self._grid_origin = self.next_slot_at()
+            self._grid_origin = self._next_at
             self._grid_index = 0
             self._grid_step_s = IN_CALL_SLOT_S
         return _NOTHING if digit is None else Digit(digit)
@@ -204,5 +238,9 @@ class SignalSlots:
     def _advance(self, now: float) -> None:
         # At least half a slot lies between two frames. A stall costs grid places, never frames:
         # the dialing ends later by the places missed, for every number alike.
-        behind = (now - self._grid_origin) / self._grid_step_s
-        self._grid_index = max(self._grid_index + 1, math.ceil(behind + 0.5))
+        origin, step_s = self._grid_origin, self._grid_step_s
+        self._grid_index = index = max(
+            self._grid_index + 1, math.ceil((now - origin) / step_s + 0.5)
+        )
+        next_at = origin + index * step_s
+        self._next_at = round(next_at, _GRID_DIGITS) if self._dialing else next_at

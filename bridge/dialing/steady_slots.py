@@ -12,6 +12,8 @@ _NO_BURST: Final = Envelope(
 class SteadySlots(SignalSlots):
     """A signal each 500 ms and no burst of ours: nobody sees when the peer's number was whole."""
 
+    __slots__ = ()
+
     def __init__(self, first_slot_at: float) -> None:
         super().__init__(_NO_BURST, "", first_slot_at)
         self._dialing.clear()

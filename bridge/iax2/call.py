@@ -53,6 +53,8 @@ from bridge.iax2.timers import (
 _FINAL: Final = object()
 """Tag of the HANGUP or REJECT whose acknowledgement ends a call."""
 
+_SENDING: Final = frozenset(state for state, event in TRANSITIONS if event is Input.SEND_SIGNAL)
+
 Handler = Callable[[Any, FullFrame, float], None]
 """A method that acts on one input: (call, frame, now)."""
 
@@ -128,6 +130,16 @@ class Call(CallLeg):
 
     def receive(self, datagram: bytes, now: float) -> None:
         """Take a full frame addressed to this call, encrypted or not."""
+        acknowledged = self._channel.take_ack(datagram, now)
+        if acknowledged is None:
+            self._receive_any(datagram, now)
+            return
+        for arrived in acknowledged:
+            if arrived.tag is not None:
+                self._on_acknowledged(arrived, now)
+                self._services.reschedule(self)
+
+    def _receive_any(self, datagram: bytes, now: float) -> None:
         frame = self._open(datagram, now)
         if frame is not None:
             if self._services.watch is not None:
@@ -146,7 +158,7 @@ class Call(CallLeg):
 
     def next_deadline(self) -> float | None:
         """Return when `handle_timeout` wants to be called."""
-        timer_at = self._timers.next_deadline()
+        timer_at = self._timers.next_at
         again_at = self._channel.sequence.next_deadline()
         if again_at is None or (timer_at is not None and timer_at < again_at):
             return timer_at
@@ -292,7 +304,7 @@ class Call(CallLeg):
     def _send_signal(
         self, frame_type: FrameType, subclass: int, now: float, tag: object, data: bytes = b""
     ) -> None:
-        if (self.state, Input.SEND_SIGNAL) not in TRANSITIONS:
+        if self.state not in _SENDING:
             raise LocalProtocolError(f"no signal in state {self.state.name}")
         self._send(frame_type, subclass, data, now=now, tag=tag)
 

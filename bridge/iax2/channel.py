@@ -3,15 +3,17 @@
 Owns call numbers, sequence, timestamps and keys. Knows nothing of states or handshakes.
 """
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
+from struct import Struct
 from typing import Final, TypeGuard
 
 from bridge.iax2.auth import Address
-from bridge.iax2.cipher import Opener, Sealer
+from bridge.iax2.cipher import FULL_CLEAR_OCTETS, Opener, Sealer, encrypted_octets
 from bridge.iax2.clock import TIMESTAMP_MODULUS, ReceiveClock
 from bridge.iax2.constants import (
     CALL_NUMBER_NONE,
+    CALL_NUMBER_STATELESS,
     ElementType,
     Format,
     FrameType,
@@ -19,7 +21,7 @@ from bridge.iax2.constants import (
 )
 from bridge.iax2.elements import InformationElements
 from bridge.iax2.errors import FrameError, LocalProtocolError
-from bridge.iax2.frames import FullFrame, parse_frame_untrusted
+from bridge.iax2.frames import FULL_HEADER_OCTETS, FullFrame, parse_frame_untrusted
 from bridge.iax2.inputs import is_unsequenced
 from bridge.iax2.keys import KeyOrigin, KeyUse, ReceiveKeys
 from bridge.iax2.plausibility import is_echo, is_plausible
@@ -28,6 +30,12 @@ from bridge.iax2.services import FrameWatch
 from bridge.iax2.voice import VoicePath
 
 _IAX_SUBCLASSES: Final = frozenset(IaxSubclass)
+_ACK_OCTETS: Final = FULL_CLEAR_OCTETS + encrypted_octets(FULL_HEADER_OCTETS - FULL_CLEAR_OCTETS)
+_ACK_NUMBERS: Final = Struct("!IBB")
+"""Of a full frame (see `frames`), what is encrypted before type and subclass."""
+_ACK_TYPE_AT: Final = _ACK_NUMBERS.size
+_ACK_TYPE: Final = bytes((FrameType.IAX, IaxSubclass.ACK))
+_STATELESS: Final = (0x8000 | CALL_NUMBER_STATELESS).to_bytes(2, "big")
 _ENDS: Final = frozenset({IaxSubclass.HANGUP, IaxSubclass.REJECT, IaxSubclass.INVAL})
 
 
@@ -146,9 +154,10 @@ class FrameChannel:
         """
         if timestamp_ms is None:
             timestamp_ms = self._next_timestamp_ms(now)
+        sealer = self.sealer
         frame = self._frame(frame_type, subclass, timestamp_ms, data)
-        self.sequence.record(frame, self.sealer, now, tag)
-        self._put(frame, self.sealer)
+        self.sequence.record(frame, sealer, now, tag)
+        self._put(frame, sealer)
 
     def send_unsequenced(self, subclass: IaxSubclass, now: float) -> None:
         """Send a VNAK or INVAL."""
@@ -193,6 +202,25 @@ class FrameChannel:
         if self._is_fresh(frame):
             self._follow(frame, now)
         return frame
+
+    def take_ack(self, datagram: bytes, now: float) -> Sequence[Outstanding] | None:
+        """Return what an ACK acknowledges; None, and nothing has changed, for all that is none.
+
+        Half of all full frames are ACKs under the key in use. So they are told from the others by
+        what `open` would find of them, without its doubts and without a frame made of them.
+        """
+        keys = self.keys
+        if keys is None or self._watch is not None or len(datagram) != _ACK_OCTETS:
+            return None
+        body = keys.current.decrypt(datagram[FULL_CLEAR_OCTETS:])
+        if body is None or body[_ACK_TYPE_AT:] != _ACK_TYPE or datagram[:2] == _STATELESS:
+            return None
+        timestamp_ms, oseqno, iseqno = _ACK_NUMBERS.unpack_from(body)
+        sequence = self.sequence
+        if not (sequence.has_plausible_numbers(oseqno, iseqno) and sequence.has_sent(timestamp_ms)):
+            return None
+        self.statistics.received_encrypted += 1
+        return sequence.acknowledge(iseqno, now)
 
     def since_s(self, timestamp_ms: int, now: float) -> float:
         """Return how long ago, in seconds, we wrote a timestamp that a peer echoes."""
@@ -300,12 +328,13 @@ class FrameChannel:
     def _frame(
         self, frame_type: int, subclass: int, timestamp_ms: int, data: bytes = b""
     ) -> FullFrame:
+        sequence = self.sequence
         return FullFrame(
             self.call_number,
             self.peer_call_number,
             timestamp_ms,
-            self.sequence.oseqno,
-            self.sequence.iseqno,
+            sequence.oseqno,
+            sequence.iseqno,
             frame_type,
             subclass,
             data,

@@ -32,6 +32,7 @@ class ClearDialog:
         self, services: PeerServices, call_number: int, address: Address, deadline: float
     ) -> None:
         self.call_number = call_number
+        self.filed: list[float] = []
         self.address = address
         self._services = services
         self._channel = FrameChannel(call_number, address, services.transmit)

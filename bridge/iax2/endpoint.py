@@ -10,8 +10,7 @@ import hmac
 import os
 from collections import Counter, deque
 from collections.abc import Iterable
-from heapq import heapify, heappop, heappush
-from itertools import count
+from struct import Struct
 from typing import Final, NamedTuple
 
 from bridge.iax2.admission import Admission
@@ -30,23 +29,22 @@ from bridge.iax2.constants import (
     FrameType,
     IaxSubclass,
 )
+from bridge.iax2.deadlines import Deadlines
 from bridge.iax2.elements import InformationElements, parse_elements_untrusted
 from bridge.iax2.errors import FrameError, LocalProtocolError
 from bridge.iax2.events import Event
 from bridge.iax2.frames import FULL_HEADER_OCTETS, FullFrame, parse_frame_untrusted
 from bridge.iax2.peers import Peers
 from bridge.iax2.registrar import Registrant
-from bridge.iax2.services import FrameWatch, Timed
+from bridge.iax2.services import FrameWatch
 from bridge.iax2.states import OVER
 
 CALLS_MAX: Final = 4096
-DEADLINES_MIN: Final = 64
-DEADLINES_PER_CALL: Final = 4
-"""How many deadlines wait at most, those that moved since included; the least for few calls."""
 
 _AMPLIFICATION_NUMERATOR: Final = 3
 _AMPLIFICATION_DENOMINATOR: Final = 2
 _CALL_NUMBER_MASK: Final = 0x7FFF
+_CALL_NUMBERS: Final = Struct("!HH")
 _NAMES_KEY_OCTETS: Final = 32
 
 
@@ -95,9 +93,8 @@ class Endpoint:
         self._admission = Admission()
         self._transmits: deque[Transmit] = deque()
         self._events: deque[Event] = deque()
-        self._deadlines: list[tuple[float, int, Timed]] = []
-        self._scheduled: dict[Timed, float] = {}
-        self._order = count()
+        self._deadlines = Deadlines()
+        self.reschedule = self._deadlines.file
         self.peers = Peers(
             registrants,
             entropy=entropy,
@@ -145,20 +142,17 @@ class Endpoint:
 
     def handle_timeout(self, now: float) -> None:
         """Serve everything whose deadline has come."""
-        while self._deadlines and self._deadlines[0][0] <= now:
-            deadline, _, waiting = heappop(self._deadlines)
-            if self._scheduled.get(waiting) == deadline:
-                del self._scheduled[waiting]
-                waiting.handle_timeout(now)
+        while (waiting := self._deadlines.pop_due(now)) is not None:
+            waiting.handle_timeout(now)
 
     def next_timeout(self) -> float | None:
         """Return when `handle_timeout` is due, None where nothing waits."""
-        while self._deadlines:
-            deadline, _, waiting = self._deadlines[0]
-            if self._scheduled.get(waiting) == deadline:
-                return deadline
-            heappop(self._deadlines)
-        return None
+        return self._deadlines.next()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to poll, of peers, too."""
+        return bool(self._transmits or self._events or self.peers.has_news)
 
     def poll_transmit(self) -> Transmit | None:
         """Return the next datagram to send, None when all are taken."""
@@ -175,17 +169,6 @@ class Endpoint:
     def emit(self, event: Event) -> None:
         """Queue an event (for calls)."""
         self._events.append(event)
-
-    def reschedule(self, waiting: Timed) -> None:
-        """Take the next deadline of a call or dialog into the order (for these)."""
-        deadline = waiting.next_deadline()
-        if deadline is None:
-            self._scheduled.pop(waiting, None)
-        elif self._scheduled.get(waiting) != deadline:
-            self._scheduled[waiting] = deadline
-            heappush(self._deadlines, (deadline, next(self._order), waiting))
-            if len(self._deadlines) > DEADLINES_MIN + DEADLINES_PER_CALL * len(self._scheduled):
-                self._sweep_deadlines()
 
     def authenticated(self, call: Call) -> None:
         """Take note that a caller has proven its secret (for calls)."""
@@ -215,19 +198,19 @@ class Endpoint:
     def _receive_full(self, data: bytes, address: Address, now: float) -> None:
         if len(data) < FULL_HEADER_OCTETS:
             raise FrameError("shorter than the header of a full frame")
-        source = int.from_bytes(data[:2], "big") & _CALL_NUMBER_MASK
-        destination = int.from_bytes(data[2:4], "big") & _CALL_NUMBER_MASK
-        if destination in (CALL_NUMBER_NONE, CALL_NUMBER_STATELESS):
-            self._receive_out_of_call(data, address, now)
-            return
+        source, destination = _CALL_NUMBERS.unpack_from(data)
+        source &= _CALL_NUMBER_MASK
+        destination &= _CALL_NUMBER_MASK
         call = self._calls.get(destination)
         if call is None:
-            if not self.peers.receive(data, destination, address, now):
+            if destination in (CALL_NUMBER_NONE, CALL_NUMBER_STATELESS):
+                self._receive_out_of_call(data, address, now)
+            elif not self.peers.receive(data, destination, address, now):
                 self.dropped["no such call"] += 1
         elif call.address != address:
             self.dropped["no such call"] += 1
-        elif source not in (call.peer_call_number, CALL_NUMBER_STATELESS) and (
-            call.peer_call_number != CALL_NUMBER_NONE
+        elif source not in (known := call.peer_call_number, CALL_NUMBER_STATELESS) and (
+            known != CALL_NUMBER_NONE
         ):
             self.dropped["another call number"] += 1
         else:
@@ -353,13 +336,6 @@ class Endpoint:
             self.dropped["question too short for its answer"] += 1
         else:
             self.transmit(reply, address)
-
-    def _sweep_deadlines(self) -> None:
-        """Drop the deadlines that moved: a peer that hurries must not pile them up."""
-        self._deadlines = [
-            (deadline, next(self._order), waiting) for waiting, deadline in self._scheduled.items()
-        ]
-        heapify(self._deadlines)
 
     def _new_call_number(self, now: float) -> int:
         if len(self._calls) >= CALLS_MAX:

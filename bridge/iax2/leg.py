@@ -29,6 +29,7 @@ class CallLeg:
     def __init__(self, services: CallServices, call_number: int, address: Address) -> None:
         self.id = next(_call_ids)
         self.address = address
+        self.filed: list[float] = []
         self.state = State.INITIAL
         self.voice: VoicePath | None = None
         self.far_reception: ReceptionReport | None = None

@@ -12,12 +12,13 @@ from bridge.iax2.auth import Address, IssuedChallenges
 from bridge.iax2.call_numbers import CallNumbers
 from bridge.iax2.cipher import Entropy
 from bridge.iax2.constants import CALL_NUMBER_STATELESS, FrameType, IaxSubclass
+from bridge.iax2.deadlines import Timed
 from bridge.iax2.frames import FullFrame, parse_frame_untrusted
 from bridge.iax2.qualify import QUALIFY_INTERVAL_S, Qualifier, ReachabilityChanged
 from bridge.iax2.rate import RateLimit
 from bridge.iax2.registrar import Registrant, RegistrantMoved, RegistrantRefused, Registrar
 from bridge.iax2.registration import Registration, RegistrationChanged, RegistrationProfile
-from bridge.iax2.services import DialogType, PeerDialog, Timed
+from bridge.iax2.services import DialogType, PeerDialog
 
 INVALS_PER_S: Final = 50
 """Also how many at once."""
@@ -70,6 +71,11 @@ class Peers:
     def register(self, name: str, profile: RegistrationProfile) -> Registration:
         """Register with a peer, once `move_to` tells its address; `name` stands in events."""
         return Registration(self, name, profile)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is an event to poll."""
+        return bool(self._events)
 
     def poll_event(self) -> PeerEvent | None:
         """Return the next event about a peer, None when all are taken."""

@@ -90,6 +90,7 @@ class Qualifier:
         self, services: PeerServices, call_number: int, name: str, interval_s: float
     ) -> None:
         self.call_number = call_number
+        self.filed: list[float] = []
         self.address = NOWHERE
         self.seen = Qualification()
         self._services = services

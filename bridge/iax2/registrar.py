@@ -101,6 +101,7 @@ class Binding:
 
     def __init__(self, services: PeerServices, registrant: Registrant) -> None:
         self.registrant = registrant
+        self.filed: list[float] = []
         self.seen = RegistrantSeen()
         self._services = services
         self._refusal_told = False

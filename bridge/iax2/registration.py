@@ -210,6 +210,7 @@ class Registration:
 
     def __init__(self, services: PeerServices, name: str, profile: RegistrationProfile) -> None:
         self.seen = RegistrationSeen()
+        self.filed: list[float] = []
         self._services = services
         self._name = name
         self._profile = profile

@@ -103,7 +103,9 @@ class ReliableSequence:
 
     def record(self, frame: FullFrame, sealer: Sealer | None, now: float, tag: object) -> None:
         """Take note of a frame that was just sent with the current oseqno."""
-        interval_s = min(self.retransmission_interval_s() * self._patience, RETRANSMISSION_MAX_S)
+        interval_s = self.retransmission_interval_s()
+        if self._patience > 1:
+            interval_s = min(interval_s * self._patience, RETRANSMISSION_MAX_S)
         self._outstanding.append(
             Outstanding(frame, sealer, now, interval_s, tag, deadline=now + interval_s)
         )
@@ -125,15 +127,14 @@ class ReliableSequence:
         frames are waited for longer (Karn's rule): else nothing would be measured of a path that
         has become slow, and all of its frames would be sent twice.
         """
-        if not self._outstanding:
+        outstanding = self._outstanding
+        count = (iseqno - self.oseqno + len(outstanding)) % SEQUENCE_MODULUS
+        if not 0 < count <= len(outstanding):
             return []
-        oldest = self._outstanding[0].frame.oseqno
-        count = (iseqno - oldest) % SEQUENCE_MODULUS
-        if count > len(self._outstanding):
-            return []
-        acknowledged = [self._outstanding.popleft() for _ in range(count)]
-        if acknowledged and not acknowledged[-1].was_repeated:
-            self.measure_rtt(now - acknowledged[-1].sent_at, at_once=self._patience > 1)
+        acknowledged = [outstanding.popleft() for _ in range(count)]
+        newest = acknowledged[-1]
+        if not newest.was_repeated:
+            self.measure_rtt(now - newest.sent_at, at_once=self._patience > 1)
             self._patience = 1
         return acknowledged
 
@@ -187,7 +188,9 @@ class ReliableSequence:
     def next_deadline(self) -> float | None:
         """Return when the next retransmission is due."""
         outstanding = self._outstanding
-        return min([waiting.deadline for waiting in outstanding]) if outstanding else None
+        if len(outstanding) == 1:
+            return outstanding[0].deadline
+        return min([waiting.deadline for waiting in outstanding], default=None)
 
     def due(self, now: float, *, handshake: bool = False) -> list[Outstanding]:
         """Return the frames to send again now, oldest first, and schedule their next time.
@@ -234,4 +237,7 @@ class ReliableSequence:
         """Return how long to wait for the first acknowledgement of a new frame."""
         if self.rtt_s is None:
             return RETRANSMISSION_FIRST_S
-        return min(max(_RTT_FACTOR * self.rtt_s, RETRANSMISSION_MIN_S), RETRANSMISSION_MAX_S)
+        interval_s = _RTT_FACTOR * self.rtt_s
+        if interval_s <= RETRANSMISSION_MIN_S:
+            return RETRANSMISSION_MIN_S  # nearly always
+        return min(interval_s, RETRANSMISSION_MAX_S)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from bridge.iax2.auth import Address, IssuedChallenges
 from bridge.iax2.cipher import Entropy
+from bridge.iax2.deadlines import Timed
 from bridge.iax2.events import Event
 from bridge.iax2.frames import FullFrame
 
@@ -14,16 +15,6 @@ if TYPE_CHECKING:
 
 NOWHERE: Final[Address] = ("", 0)
 """The address of a peer that has none yet."""
-
-
-class Timed(Protocol):
-    """What waits for deadlines: a call, or a dialog with a peer."""
-
-    def next_deadline(self) -> float | None:
-        """Return when `handle_timeout` wants to be called."""
-
-    def handle_timeout(self, now: float) -> None:
-        """Act on what is due."""
 
 
 class PeerDialog(Timed, Protocol):

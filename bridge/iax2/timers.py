@@ -38,13 +38,17 @@ class Timer(Enum):
 
 
 class Timers:
-    """Deadlines of one call."""
+    """Deadlines of one call.
 
-    __slots__ = ("_deadlines", "_next")
+    Attributes:
+        next_at: The earliest one, None where nothing runs.
+    """
+
+    __slots__ = ("_deadlines", "next_at")
 
     def __init__(self) -> None:
         self._deadlines: dict[Timer, float] = {}
-        self._next: float | None = None  # asked for with every frame, changed with few
+        self.next_at: float | None = None  # asked for with every frame, changed with few
 
     def __contains__(self, timer: Timer) -> bool:
         return timer in self._deadlines
@@ -64,17 +68,13 @@ class Timers:
         self._deadlines.clear()
         self._look()
 
-    def next_deadline(self) -> float | None:
-        """Return the earliest deadline, or None where nothing runs."""
-        return self._next
-
     def pop_expired(self, now: float) -> Timer | None:
         """Remove and return the timer that ran out first, None where none has."""
-        if self._next is None or self._next > now:
+        if self.next_at is None or self.next_at > now:
             return None
         timer = min(self._deadlines, key=self._deadlines.__getitem__)
         self.stop(timer)
         return timer
 
     def _look(self) -> None:
-        self._next = min(self._deadlines.values(), default=None)
+        self.next_at = min(self._deadlines.values(), default=None)

@@ -86,6 +86,7 @@ class LinkSocket:
         self._handle_peer_event = handle_peer_event
         self._socket = _open(bind)
         self._alarm = Alarm()
+        self._alarm_is_stale = False
         self._draining = False
         self._joins = True
         self._read: LinkReader | None = None
@@ -198,6 +199,13 @@ class LinkSocket:
 
     def _receive(self, now: float, most: int = DATAGRAMS_PER_PASS_MAX) -> None:
         """Take what has arrived, bounded, so that phones get their turn."""
+        self._receive_some(now, most)
+        if self._alarm_is_stale:
+            # What only acknowledges tells nothing, but puts off what was to be sent again.
+            self._alarm_is_stale = False
+            self._alarm.set(self._endpoint.next_timeout())
+
+    def _receive_some(self, now: float, most: int) -> None:
         if self._read is not None:
             left = most
             while (unusual := self._read(now, left)) is not None:
@@ -221,7 +229,10 @@ class LinkSocket:
         """Take one datagram; what it told is acted on before the next one is looked at."""
         if datagram[:1] >= _FULL_FRAME or not self._receive_voice(datagram, address, now):
             _contain(self._endpoint.receive_datagram, datagram, address, now)
-            _contain(self.drain)
+            if self._endpoint.has_news:
+                _contain(self.drain)
+            else:
+                self._alarm_is_stale = True
 
 
 def _contain(act: Callable[..., None], *arguments: object) -> None:

@@ -119,6 +119,13 @@ def place(near: Side, address: Address) -> Call:
     return call
 
 
+async def all_acknowledged(call: Call) -> None:
+    """Wait until what a call has sent is acknowledged, of which nothing is told."""
+    with trio.fail_after(WITHIN_S):
+        while call._channel.sequence.outstanding:  # noqa: ASYNC110
+            await trio.sleep(0.005)
+
+
 async def answered(near: Side, far: Side) -> Call:
     call = place(near, far.link.address)
     await near.events.came(CallAnswered)

@@ -18,7 +18,16 @@ from bridge.iax2 import (
     ReachabilityChanged,
 )
 from bridge.net.link_socket import DATAGRAMS_PER_PASS_MAX, LinkSocket
-from tests.driver.link_sides import WITHIN_S, Side, answered, pair, place, plain_socket, running
+from tests.driver.link_sides import (
+    WITHIN_S,
+    Side,
+    all_acknowledged,
+    answered,
+    pair,
+    place,
+    plain_socket,
+    running,
+)
 
 
 def waiting(link: LinkSocket) -> bytes | None:
@@ -77,6 +86,19 @@ class TestEngine:
         assert [bool(datagram[2] & 0x80) for datagram in sent] == [again]
         near.link.close()
         far.link.close()
+
+    async def test_an_acknowledgement_alone_moves_the_alarm(self) -> None:
+        """It tells nothing, and nothing is to be sent again any more."""
+        near, far = pair()
+        async with running(near, far):
+            call = await answered(near, far)
+            await all_acknowledged(call)
+            call.send_cng(trio.current_time())
+            near.link.drain()
+            again_at = near.link._alarm.deadline
+            await all_acknowledged(call)
+            await trio.lowlevel.checkpoint()
+            assert near.link._alarm.deadline > again_at + 1
 
     async def test_drain_within_an_event_is_left_to_the_one_that_runs(self) -> None:
         """What an event makes us send leaves; no event is told within another."""

@@ -21,17 +21,16 @@ from bridge.iax2 import (
 )
 from bridge.iax2.admission import CALLS_PER_SOURCE_MAX, UNAUTHENTICATED_PER_SOURCE_MAX
 from bridge.iax2.constants import ElementType, FrameType, IaxSubclass
+from bridge.iax2.deadlines import ABANDONED_MAX
 from bridge.iax2.elements import InformationElements
-from bridge.iax2.endpoint import (
-    DEADLINES_MIN,
-    DEADLINES_PER_CALL,
-)
 from bridge.iax2.registrar import EXCHANGES_PER_SOURCE_MAX
 from bridge.iax2.reliability import OUTSTANDING_MAX, SEQUENCE_MODULUS, SEQUENCE_WINDOW
 from bridge.iax2.states import State
 from tests.lab.iax2_peer import PEER, VOICE, Peer
 from tests.lab.iax2_phases import callee_in, caller_in, taker
 from tests.lab.iax2_trace import FrameTrace, Passed
+
+DEADLINES_PER_CALL = 4
 
 ENDPOINT: Address = ("192.0.2.1", 4569)
 """Where the endpoint stands in a trace."""
@@ -183,8 +182,7 @@ class Attack:
         waiting = (
             len(endpoint._calls) + len(endpoint.peers) + len(endpoint.peers.registrar.bindings)
         )
-        assert len(endpoint._scheduled) <= waiting
-        assert len(endpoint._deadlines) <= DEADLINES_MIN + DEADLINES_PER_CALL * waiting
+        assert len(endpoint._deadlines) <= 2 * ABANDONED_MAX + DEADLINES_PER_CALL * waiting
         assert endpoint.call_numbers_leaked == 0
         assert self.most_replies <= OUTSTANDING_MAX + SEQUENCE_WINDOW
         for call in endpoint._calls.values():

@@ -294,7 +294,7 @@ def check_nothing_is_left(simulation: Simulation) -> None:
         assert endpoint.call_numbers_leaked == 0
         assert not endpoint._calls
         assert not endpoint._by_peer
-        assert not endpoint._scheduled
         assert endpoint.next_timeout() is None
+        assert not endpoint._deadlines
         endpoint._numbers.allocate(simulation.time_of(address) + 1000)
         assert endpoint.call_numbers_taken == 1

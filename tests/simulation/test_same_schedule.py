@@ -13,7 +13,7 @@ from bridge.dialing.caller import CallerFormat
 from bridge.dialing.plan import DialPlan, DigitLimits
 from bridge.iax2 import CalleeCall, Format
 from tests.lab.audible_calls import SILENCE, SPEECH, AudibleStage, SentFrame
-from tests.lab.bridged_calls import ENVELOPE, START_DELAY_S, route, with_profile
+from tests.lab.bridged_calls import ENVELOPE, route, with_profile
 from tests.lab.bridged_phone import Phone
 from tests.lab.results import record, sized
 from tests.leak.plan import CLASSES, plan_calls
@@ -257,9 +257,13 @@ def test_the_shape_is_the_one_that_is_described(talking: list[SentFrame]) -> Non
     gaps = {b.after_100us - a.after_100us for a, b in pairwise(minis)}
     assert gaps <= {200, 400}  # 20 ms; 40 ms where a full frame of voice stands between
     dialing = [frame for frame in talking if frame.full and frame.octets == SIGNAL_OCTETS]
-    first = next(n for n, frame in enumerate(dialing) if is_slot(dialing, n, frame))
+    first = first_of_dialing(dialing)
     slots = dialing[first : first + DIALING_FRAMES]
     assert {b.after_100us - a.after_100us for a, b in pairwise(slots)} == {600}
+
+
+def first_of_dialing(signals: list[SentFrame]) -> int:
+    return next(n for n, frame in enumerate(signals) if is_slot(signals, n, frame))
 
 
 def is_slot(frames: list[SentFrame], number: int, frame: SentFrame) -> bool:
@@ -268,6 +272,5 @@ def is_slot(frames: list[SentFrame], number: int, frame: SentFrame) -> bool:
 
 
 def last_of_dialing(frames: list[SentFrame]) -> SentFrame:
-    answer = next(frame for frame in frames if not frame.full).after_100us
-    end = answer + (START_DELAY_S + (DIALING_FRAMES - 1) * 0.06 + 0.02) * 10_000
-    return [frame for frame in frames if frame.full and frame.after_100us < end][-1]
+    signals = [frame for frame in frames if frame.full and frame.octets == SIGNAL_OCTETS]
+    return signals[first_of_dialing(signals) + DIALING_FRAMES - 1]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from bridge.dialing.envelope import grid_point
 from bridge.iax2 import (
     Cause,
     ChallengeMemory,
@@ -151,7 +152,8 @@ class TestPhoneGivesUp:
 
     def test_when_all_is_dialed_but_nothing_acknowledged(self, stage: Stage) -> None:
         phone = stage.dial()
-        stage.run(0.12 + START_DELAY_S + (SLOTS - 1) * SLOT_S + 0.01)
+        dialed_at = grid_point(stage.now + 0.12 + START_DELAY_S + (SLOTS - 1) * SLOT_S)
+        stage.run(dialed_at - stage.now + 0.01)
         assert phone.got[-1] == 183
         phone.cancel()
         stage.run(0.1)

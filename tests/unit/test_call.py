@@ -349,8 +349,8 @@ class TestEnding:
         for endpoint in (pair.near, pair.far):
             assert not endpoint._calls
             assert not endpoint._by_peer
-            assert not endpoint._scheduled
             assert endpoint.next_timeout() is None
+            assert not endpoint._deadlines
 
     def test_hanging_up_twice_is_fine(self) -> None:
         peer, call = caller_in(State.UP)

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -325,3 +326,63 @@ class TestThePeersTime:
         for _ in range(20):
             assert wire.channel.open(sealed(replace(frame, timestamp_ms=500)), START + 8)
         assert self.expected_ms(wire, 8) == 8000
+
+
+ACK = FullFrame(77, 5, 0, 0, 1, FrameType.IAX, IaxSubclass.ACK)
+
+
+def acked(frame: FullFrame, key: bytes = KEY) -> tuple[Wire, int | None]:
+    """Let a frame answer the one that was sent; return how many it acknowledges, None: no ACK."""
+    wire = encrypted_wire()
+    wire.channel.send(FrameType.CNG, 0, now=START)
+    timestamp_ms = wire.opened().timestamp_ms + frame.timestamp_ms
+    taken = wire.channel.take_ack(sealed(replace(frame, timestamp_ms=timestamp_ms), key), START)
+    return wire, None if taken is None else len(taken)
+
+
+@pytest.mark.parametrize("retransmission", [False, True])
+def test_an_ack_is_told_by_its_octets(*, retransmission: bool) -> None:
+    wire, acknowledged = acked(replace(ACK, retransmission=retransmission))
+    assert acknowledged == 1
+    assert wire.channel.sequence.outstanding == 0
+    assert wire.channel.statistics.received_encrypted == 1
+    assert wire.channel.sequence.rtt_s == 0.0
+
+
+def test_an_ack_that_acknowledges_nothing_is_one_too() -> None:
+    assert acked(replace(ACK, iseqno=0))[1] == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"subclass": IaxSubclass.VNAK},
+        {"frame_type": FrameType.CNG, "subclass": 0},
+        {"data": b"12345678"},
+        {"source_call_number": 1},
+        {"oseqno": 100},
+        {"iseqno": 120},
+        {"timestamp_ms": 9},
+    ],
+)
+def test_what_only_looks_like_an_ack_is_left_to_be_opened(changes: dict[str, Any]) -> None:
+    wire, acknowledged = acked(replace(ACK, **changes))
+    assert acknowledged is None
+    assert wire.channel.sequence.outstanding == 1
+    assert wire.channel.statistics.received_encrypted == 0
+
+
+def test_an_ack_under_another_key_or_in_clear_is_left_to_be_opened() -> None:
+    assert acked(ACK, OTHER_KEY)[1] is None
+    wire = Wire()
+    wire.channel.send(FrameType.CNG, 0, now=START)
+    assert wire.channel.take_ack(ACK.encode(), START) is None
+
+
+def test_what_is_left_is_opened_as_if_nothing_had_been() -> None:
+    wire = encrypted_wire()
+    frame = replace(PEER_FRAME, timestamp_ms=20)
+    datagram = sealed(frame)
+    for _ in range(3):
+        assert wire.channel.take_ack(datagram, START) is None
+        assert wire.channel.open(datagram, START) == frame

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.dialing.envelope import (
+    GRID_S,
     IN_CALL_SLOT_S,
     PENDING_SIGNALS_MAX,
     Cng,
@@ -16,6 +17,7 @@ from bridge.dialing.envelope import (
     Signal,
     SignalSlots,
     draw_tail_slots,
+    grid_point,
 )
 
 ENVELOPE = Envelope(slots=26, slot_ms=60, start_ms=(200, 600), terminator="#")
@@ -71,6 +73,19 @@ def test_the_start_delay_is_drawn_from_its_range() -> None:
     assert min(drawn) >= 0.2
     assert max(drawn) <= 0.6
     assert len(set(drawn)) > 90
+
+
+@given(st.floats(0, 1e6))
+def test_the_signals_of_calls_in_progress_leave_together(earliest: float) -> None:
+    def slot_from(when: float) -> float:
+        return when + 0.0125
+
+    first_at = ENVELOPE.first_slot_at(earliest, slot_from)
+    assert -1e-6 <= first_at - earliest <= GRID_S + 0.0125 + 1e-6
+    slots = SignalSlots(ENVELOPE, "1", first_at)
+    on_time(slots, 26)
+    together_at = slots.next_slot_at() - 0.0125
+    assert grid_point(together_at - GRID_S / 2) == pytest.approx(together_at)
 
 
 @given(NUMBERS, NUMBERS)

@@ -361,4 +361,4 @@ def test_many_links_keep_a_number_each_and_nothing_more() -> None:
         endpoint.handle_timeout(now)
     assert endpoint.call_numbers_taken == 300
     assert endpoint.call_numbers_leaked == 0
-    assert len(endpoint._deadlines) <= 64 + 4 * 300
+    assert len(endpoint._deadlines) <= 300

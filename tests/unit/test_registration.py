@@ -7,6 +7,7 @@ import pytest
 from bridge.iax2 import Cause, Registered, RegistrationChanged, RegistrationProfile
 from bridge.iax2.call_numbers import CallNumbers
 from bridge.iax2.constants import FrameType, IaxSubclass
+from bridge.iax2.deadlines import ABANDONED_MAX
 from bridge.iax2.errors import LocalProtocolError
 from bridge.iax2.frames import FullFrame
 from tests.lab.iax2_peer import STRANGER
@@ -271,5 +272,5 @@ def test_a_registration_leaves_nothing_behind() -> None:
     registry.elapse(3600)
     # One number in use or at rest for each 45 s, and no other.
     assert registry.near.call_numbers_taken <= 3
-    assert len(registry.near._deadlines) <= 64
+    assert len(registry.near._deadlines) <= 2 * ABANDONED_MAX
     assert len(registry.near.peers) == 0

@@ -8,7 +8,7 @@ START = 1000.0
 
 def test_nothing_runs_at_first() -> None:
     waiting = Timers()
-    assert waiting.next_deadline() is None
+    assert waiting.next_at is None
     assert waiting.pop_expired(START) is None
 
 
@@ -17,11 +17,11 @@ def test_timers_run_out_in_their_order() -> None:
     waiting.start(Timer.PING, START + 21)
     waiting.start(Timer.SETUP, START + 8)
     waiting.start(Timer.LAGRQ, START + 10)
-    assert waiting.next_deadline() == START + 8
+    assert waiting.next_at == START + 8
     assert waiting.pop_expired(START + 7.9) is None
     popped = [waiting.pop_expired(START + 21) for _ in range(4)]
     assert popped == [Timer.SETUP, Timer.LAGRQ, Timer.PING, None]
-    assert waiting.next_deadline() is None
+    assert waiting.next_at is None
 
 
 def test_a_timer_that_is_started_again_has_one_deadline() -> None:
@@ -41,7 +41,7 @@ def test_timers_can_be_stopped() -> None:
     waiting.stop(Timer.SETUP)
     assert waiting.pop_expired(START) is not Timer.SETUP
     waiting.stop_all()
-    assert waiting.next_deadline() is None
+    assert waiting.next_at is None
 
 
 def test_durations_are_the_documented_ones() -> None:
