@@ -73,7 +73,7 @@ class SipSettings:
     choose. "tls://" needs `tls`. `allow` holds the networks that may call without credentials; they
     are exempt from the limits on strangers' requests. Of those in `trust_identity` it is believed
     whom they assert to call. `max_calls` bounds concurrent calls; each
-    costs about 21 kB from the start. `library_log_level` is pjsip's: 1 errors, 2 warnings, 3
+    costs about 11 kB from the start. `library_log_level` is pjsip's: 1 errors, 2 warnings, 3
     information. `nameservers` are asked for names in phones' Contact headers; without any, such a
     lookup blocks the loop.
     `srtp` None means: required over TLS, where nobody can read the keys, and optional else;

@@ -16,8 +16,10 @@
 #define PJSIP_UDP_SO_RCVBUF_SIZE (4 * 1024 * 1024)
 #define PJSIP_UDP_SO_SNDBUF_SIZE (4 * 1024 * 1024)
 
-/* uaConfig.maxCalls may be less: each slot takes about 21 kB from the start. */
+/* uaConfig.maxCalls may be less: each slot takes about 11 kB from the start, most of it for media
+   lines. More of them than this are none of a phone's; what reads SDP before PJSIP refuses them. */
 #define PJSUA_MAX_CALLS          2048
+#define PJMEDIA_MAX_SDP_MEDIA    8
 #define PJSUA_MAX_ACC            64
 
 #define PJ_HAS_IPV6              1

@@ -65,7 +65,16 @@ EXTENSION_FLAGS = (*COMMON_CXX_FLAGS, "-O2", "-Wall", "-Wextra", "-Werror")
 BINDING_FLAGS = (*COMMON_CXX_FLAGS, "-O1", "-w")
 
 SWIG_FLAGS = ("-c++", "-python", "-threads", "-w312")
-LINK_FLAGS = ("-shared", "-s", "-Wl,--gc-sections", "-Wl,--exclude-libs,ALL", "-Wl,-z,relro,-z,now")
+# What PJSIP calls here is ours: extension/no_mixer.cpp.
+WRAPPED = ("pjmedia_conf_add_port",)
+LINK_FLAGS = (
+    "-shared",
+    "-s",
+    "-Wl,--gc-sections",
+    "-Wl,--exclude-libs,ALL",
+    "-Wl,-z,relro,-z,now",
+    *(f"-Wl,--wrap={function}" for function in WRAPPED),
+)
 
 # In the order in which each needs those after it.
 PJSIP_LIBRARIES = (

@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from bridge.sip.leg import LegState, SipLeg
-from bridge.sip.sdp import Direction, LocalMedia
+from bridge.sip.sdp import MAX_MEDIA_LINES, Direction, LocalMedia
 from tests.driver.sip_phone import (
     CALLED,
     CALLER,
@@ -209,6 +209,15 @@ async def test_useless_offer_in_a_call_leaves_it_as_it_was(body: str) -> None:
         await phone.hang_up()
 
 
+async def test_as_many_media_lines_as_are_read_are_answered() -> None:
+    """PJSIP is built for no more of them."""
+    others = "m=video 4002 RTP/AVP 31\r\n" * (MAX_MEDIA_LINES - 1)
+    async with running(Answering()) as agent, phone_of(agent) as phone:
+        accepted = await phone.call(phone_sdp() + others)
+        assert accepted.body.count("m=video 0 ") == MAX_MEDIA_LINES - 1
+        await phone.hang_up()
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -217,6 +226,7 @@ async def test_useless_offer_in_a_call_leaves_it_as_it_was(body: str) -> None:
         phone_sdp().replace("m=audio", "m=video"),
         phone_sdp(host="phone.example.net"),
         phone_sdp(host="224.0.0.1"),
+        phone_sdp() + "m=video 4002 RTP/AVP 31\r\n" * MAX_MEDIA_LINES,
     ],
 )
 async def test_useless_offer_is_refused(body: str) -> None:
