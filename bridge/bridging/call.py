@@ -51,6 +51,7 @@ from bridge.sip.sdes import KeyExchange
 from bridge.sip.sdp import AudioDescription, LocalMedia
 
 _DIALED: Final = "dialed"
+_TALKS_AFTER_S: Final = 1.0  # until a phone that is answered after the last slot sends
 _log = structlog.get_logger(__name__)
 
 
@@ -159,7 +160,7 @@ class BridgedCall:
         self.on_media(leg, leg.remote)
 
     def on_answered(self, _leg: TalkingLeg) -> None:
-        """Nothing more to do: the relay waits for the phone's packets anyway."""
+        """Nothing more to do."""
 
     def on_digit(self, _leg: TalkingLeg, digit: str) -> None:
         """Take a digit from SIP INFO."""
@@ -214,13 +215,9 @@ class BridgedCall:
         if not serves:
             self._phone.part(now, call.voice.format)
         self.phase = Phase.DIALING
-        envelope = self.link.envelope
         self.media.connect(call.voice, self._send_full_voice, now)
         self._phone.play_on_hold()
-        delay_s = envelope.draw_start_delay_s(self._services.uniform)
-        # On the audio's grid, so that signals and audio share wake-ups.
-        first_at = envelope.first_slot_at(now + delay_s, self.media.slot_from)
-        self._slots = SignalSlots(envelope, self._attempts.take_digits(), first_at)
+        self._lay_out_slots(now)
         self._log.info("link answered, encrypted both ways")
         if not serves:
             self._log.warning("the far end chose a codec that the phone does not have")
@@ -230,6 +227,15 @@ class BridgedCall:
             self._leg.progress(local)
         if self.link.answer_immediately:
             self._leg.answer()
+
+    def _lay_out_slots(self, now: float) -> None:
+        """Begin the clock of signals, on the audio's grid, so that both share wake-ups."""
+        envelope = self.link.envelope
+        earliest = now + envelope.draw_start_delay_s(self._services.uniform)
+        first_at = envelope.first_slot_at(earliest, self.media.slot_from)
+        self._slots = SignalSlots(envelope, self._attempts.take_digits(), first_at)
+        if not self.link.answer_with_far_end:
+            self.media.settle_at(first_at + envelope.slots * envelope.slot_s + _TALKS_AFTER_S)
 
     def _on_greeting(self) -> None:
         """The peer is a bridge; ours answers the greeting if the phone is to see what it tells."""

@@ -5,7 +5,7 @@ relay.py's hot path reads and writes for each packet. Must not know SIP, or how 
 """
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from bridge.iax2.auth import Address
 from bridge.iax2.constants import Format
@@ -13,6 +13,7 @@ from bridge.media import codecs
 from bridge.media.counters import MediaCounters
 from bridge.media.in_band_digits import listening_pull
 from bridge.media.line import VoiceLine
+from bridge.media.owner import Owner
 from bridge.media.pacing import FRAME_MS, ReorderBuffer
 from bridge.media.phone_stream import PhoneStream
 from bridge.media.ports import PortPair, Receive, Send
@@ -36,25 +37,6 @@ REPORT_OCTETS_MAX: Final = 1500
 NO_SLOT: Final = 1 << 62
 """First slot of a call that sends nothing toward the link: not connected, or closed."""
 UNNEGOTIATED: Final = -1
-
-
-class Owner(Protocol):
-    """What a call needs of its relay."""
-
-    def connect(self, media: "CallMedia", path: VoiceLine, now: float) -> int:
-        """Give the call its place in a batch; returns the slot of its phase that has begun."""
-
-    def slot_from(self, media: "CallMedia", when: float) -> float:
-        """Return when the call's first slot begins that does not begin before `when`."""
-
-    def speak(self, media: "CallMedia", now: float) -> None:
-        """Call `media.speak` in each slot from now on, until it speaks no more."""
-
-    def to_phone(self, media: "CallMedia", timestamp_ms: int, payload: bytes, now: float) -> None:
-        """Relay a frame of the link."""
-
-    def forget(self, media: "CallMedia") -> None:
-        """Take the call from clock, routes and sockets."""
 
 
 class CallMedia:
@@ -201,6 +183,11 @@ class CallMedia:
     def slot_from(self, when: float) -> float:
         """Return when a slot of this call begins: the first that is not before `when`."""
         return self._owner.slot_from(self, when)
+
+    def settle_at(self, when: float) -> None:
+        """Move once, at that time, to a slot close behind the phone's packets, if any come."""
+        if not self.closed:
+            self._owner.settle_at(self, when)
 
     @property
     def format(self) -> Format | None:

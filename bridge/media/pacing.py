@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from typing import Final
 
 FRAME_MS: Final = 20
-PHASES: Final = 8
+PHASES: Final = 4
 CATCH_UP_SLOTS: Final = 5
 """Slots that are made up for after a stall; older ones are skipped."""
-BATCH_CALLS: Final = 32
+BATCH_CALLS: Final = 64
 """A phase in use is filled so far before another one is woken for: each costs 50 wake-ups/s."""
 
-_NEAR_PHASES: Final = 4
+_NEAR_PHASES: Final = 2
+_MARGIN_S: Final = 0.004
+"""What a packet may be later than the one that a phase was chosen by."""
 _FRAMES_MAX: Final = 3
 _RING: Final = 4
 _RING_MASK: Final = _RING - 1
@@ -156,7 +158,7 @@ class ReorderBuffer:
 class PhaseClock:
     """A grid of absolute times: a few phases, and slots of 20 ms in each.
 
-    Slot `k` of phase `p` begins at `k * 20 ms + p * 2.5 ms` on the caller's clock. Slots are
+    Slot `k` of phase `p` begins at `k * 20 ms + p * 5 ms` on the caller's clock. Slots are
     integers, so that no wake-up's lateness ever adds up. A phase runs while it has calls.
 
     Attributes:
@@ -173,18 +175,18 @@ class PhaseClock:
         self.skipped_slots = 0
 
     def choose(self, arrived_at: float | None) -> int:
-        """Return the phase for a new call; it stays the call's until its end.
+        """Return the phase for a call.
 
         A running phase that is not full is preferred: another one would cost wake-ups.
 
         Args:
-            arrived_at: When the phone's last RTP packet came, if any: a frame of it then waits
-                2.5 to 5 ms for its slot, or up to 12.5 ms while there are few calls.
+            arrived_at: When a packet of the phone came, if any: a frame of it then waits 4 to 9 ms
+                for its slot, or up to 14 ms where that saves wake-ups.
         """
         calls = self._calls
         first, count = 0, self._phases
         if arrived_at is not None:
-            first, count = math.floor(arrived_at * self._steps_per_s) + 2, _NEAR_PHASES
+            first, count = self._step_close_to(arrived_at), _NEAR_PHASES
         phases = [step % self._phases for step in range(first, first + count)]
         for phase in phases:
             if 0 < calls[phase] < BATCH_CALLS:
@@ -208,6 +210,17 @@ class PhaseClock:
     def _step(self, now: float) -> int:
         # A timer set for a slot must find it begun, so a thousandth of a step is forgiven.
         return math.floor(now * self._steps_per_s + 0.001)
+
+    def _step_close_to(self, arrived_at: float) -> int:
+        return math.ceil((arrived_at + _MARGIN_S) * self._steps_per_s)
+
+    def begin_of(self, phase: int, slot: int) -> float:
+        """Return when a slot of a phase begins."""
+        return (slot * self._phases + phase) / self._steps_per_s
+
+    def slot_close_to(self, phase: int, arrives_at: float) -> int:
+        """Return the number of the phase's first slot that takes a packet which arrives then."""
+        return -((phase - self._step_close_to(arrives_at)) // self._phases)
 
     def slot_from(self, phase: int, when: float) -> float:
         """Return when the first slot of a phase begins that does not begin before `when`."""

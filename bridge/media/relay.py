@@ -30,14 +30,15 @@ Must not know SIP, frames in reliable order, keys, or trio: time is an argument.
 from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
 from itertools import count
-from select import EPOLLIN, epoll
+from select import epoll
 from typing import Final
 
 from bridge.iax2.auth import Address
 from bridge.media.call_media import CallMedia
 from bridge.media.compiled import FastPath, LinkReader, fast_path
 from bridge.media.line import VoiceLine
-from bridge.media.pacing import FRAME_MS, PHASES, PhaseClock
+from bridge.media.pacing import FRAME_MS
+from bridge.media.phases import Phase, Phases, without
 from bridge.media.ports import PortPair, PortPool, PortsExhaustedError
 from bridge.media.rtcp import report_interval_s
 from bridge.media.rtp import (
@@ -56,30 +57,6 @@ ROUNDS_MAX: Final = 64
 """Packets read from one socket in one pass: a flooded one takes its share, not the loop."""
 
 _NO_CALLS: Final[Mapping[bytes, CallMedia]] = {}
-_FLOWING_S: Final = 0.1
-"""A phone whose last packet is older is not flowing: its arrivals say nothing about the next."""
-
-
-class _Phase:
-    """The calls that share slots: their sockets, their batches by peer, and those that speak."""
-
-    __slots__ = ("batches", "epoll", "speakers")
-
-    def __init__(self) -> None:
-        self.epoll = epoll()
-        # Tuples, replaced rather than changed: a call may come or go while they are iterated.
-        self.batches: tuple[tuple[Address, tuple[CallMedia, ...]], ...] = ()
-        self.speakers: tuple[CallMedia, ...] = ()
-
-    def add(self, media: CallMedia, peer: Address) -> None:
-        batches = dict(self.batches)
-        batches[peer] = (*batches.get(peer, ()), media)
-        self.batches = tuple(batches.items())
-
-    def remove(self, media: CallMedia) -> None:
-        batches = ((peer, _without(calls, media)) for peer, calls in self.batches)
-        self.batches = tuple((peer, calls) for peer, calls in batches if calls)
-        self.speakers = _without(self.speakers, media)
 
 
 class Relay:
@@ -109,9 +86,7 @@ class Relay:
         self._send_link = send_link
         self._ports = ports
         self._on_failure = on_failure
-        self._clock = PhaseClock()
-        self._phases = tuple(_Phase() for _ in range(PHASES))
-        self._unpaced = epoll()
+        self._phases = Phases()
         self._calls: dict[int, CallMedia] = {}  # by descriptor of the RTP socket
         self._reporters: dict[int, CallMedia] = {}  # by descriptor of the RTCP socket
         self._routes: dict[Address, dict[bytes, CallMedia]] = {}
@@ -132,27 +107,28 @@ class Relay:
 
     def next_tick(self) -> float | None:
         """Return when `tick` wants to be called, None while no call is paced."""
-        return self._clock.next_tick()
+        return self._phases.clock.next_tick()
 
     def tick(self, now: float) -> None:
         """Run the slots that have begun; after a stall, the missed ones too, up to a bound."""
-        for index, slots in self._clock.due(now):
-            phase = self._phases[index]
+        for phase, slots in self._phases.due(now):
             for slot in slots:
                 # A missed slot takes the packet that its calls would have taken in time.
                 self._drain(phase.epoll, ROUNDS_MAX if slot == slots[-1] else 1, now)
                 self._send_slot(phase, slot)
                 if phase.speakers:
                     self._speak(phase, slot, now)
+            if phase.moves:
+                self._move(phase, slots[-1])
         self._send_reports(now)
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when `rtp_readable` wants to be called."""
-        return self._unpaced.fileno()
+        return self._phases.unpaced.fileno()
 
     def rtp_readable(self, now: float) -> None:
         """Read what came for calls that are not paced yet; the others are read by `tick`."""
-        self._drain(self._unpaced, ROUNDS_MAX, now)
+        self._drain(self._phases.unpaced, ROUNDS_MAX, now)
 
     def _drain(self, sockets: epoll, rounds: int, now: float) -> None:
         calls = self._calls
@@ -205,7 +181,7 @@ class Relay:
         table = media.table_to_link
         media.buffer.put(sequence, payload if table is None else payload.translate(table))
 
-    def _send_slot(self, phase: _Phase, slot: int) -> None:
+    def _send_slot(self, phase: Phase, slot: int) -> None:
         slot_ms = slot * FRAME_MS
         for peer, calls in phase.batches:
             datagrams, remaining = self._fast.seal_slot(calls, slot)
@@ -283,19 +259,23 @@ class Relay:
 
     def connect(self, media: CallMedia, path: VoiceLine, now: float) -> int:
         """Give a call its route and its place in a batch; see `CallMedia.connect`."""
-        index = self._pace(media, now)
+        phase = self._pace(media, now)
         peer, number = path.route
         self._routes.setdefault(peer, {})[number] = media
-        self._phases[index].add(media, peer)
-        return self._clock.slot_begun(index, now)
+        phase.add(media, peer)
+        return self._phases.clock.slot_begun(phase.index, now)
 
     def slot_from(self, media: CallMedia, when: float) -> float:
         """Return when a slot of the call begins; see `CallMedia.slot_from`."""
-        return when if media.phase is None else self._clock.slot_from(media.phase, when)
+        return when if media.phase is None else self._phases.clock.slot_from(media.phase, when)
+
+    def settle_at(self, media: CallMedia, when: float) -> None:
+        """Move a call close behind its phone's packets; see `CallMedia.settle_at`."""
+        self._phases.settle_at(media, when)
 
     def speak(self, media: CallMedia, now: float) -> None:
         """Let a call speak in the slots to come; see `CallMedia.play` and `send_digit`."""
-        phase = self._phases[self._pace(media, now)]
+        phase = self._pace(media, now)
         if media not in phase.speakers:
             phase.speakers = (*phase.speakers, media)
 
@@ -304,9 +284,7 @@ class Relay:
         self._unknow(media)
         if media.path is not None:
             self._forget_route(media, *media.path.route)
-        if media.phase is not None:
-            self._clock.leave(media.phase)
-            self._phases[media.phase].remove(media)
+        self._phases.leave(media)
         self._ports.close(media.ports)  # which takes them from their epoll, too
 
     def _forget_route(self, media: CallMedia, peer: Address, number: bytes) -> None:
@@ -327,46 +305,41 @@ class Relay:
         """Close all calls and the relay's descriptors."""
         for media in tuple(self._calls.values()):
             media.close()
-        for sockets in (self._unpaced, *(phase.epoll for phase in self._phases)):
-            sockets.close()
+        self._phases.close()
 
-    def _pace(self, media: CallMedia, now: float) -> int:
-        """Put a call on the clock, where it is not; its phase stays the same until its end."""
-        if media.phase is not None:
-            return media.phase
-        arrived_at = media.last_rtp_at
-        flowing = arrived_at is not None and now - arrived_at < _FLOWING_S
-        media.phase = index = self._clock.choose(arrived_at if flowing else None)
-        for bound in (media.ports.rtp, media.ports.rtcp):
-            self._unpaced.unregister(bound)
-        self._watch(media)
-        self._clock.join(index, now)
-        heappush(self._reports, (now + report_interval_s(), next(self._report_number), media))
-        self.on_schedule()
-        return index
+    def _pace(self, media: CallMedia, now: float) -> Phase:
+        """Put a call on the clock, where it is not; returns its phase."""
+        phase = self._phases.of(media)
+        if phase is None:
+            phase = self._phases.pace(media, now)
+            heappush(self._reports, (now + report_interval_s(), next(self._report_number), media))
+            self.on_schedule()
+        return phase
+
+    def _move(self, phase: Phase, slot: int) -> None:
+        for media in self._phases.due_to_move(phase, slot):
+            try:
+                self._phases.move(media, phase, slot)
+            except Exception as error:  # noqa: BLE001 - a bug ends one call, never the relay
+                self._fail(media, error)
 
     def _know(self, media: CallMedia) -> None:
         self._calls[media.ports.rtp.fileno()] = media
         self._reporters[media.ports.rtcp.fileno()] = media
-        self._watch(media)
+        self._phases.watch(media)
 
     def _unknow(self, media: CallMedia) -> None:
         del self._calls[media.ports.rtp.fileno()]
         del self._reporters[media.ports.rtcp.fileno()]
 
-    def _watch(self, media: CallMedia) -> None:
-        sockets = self._unpaced if media.phase is None else self._phases[media.phase].epoll
-        for bound in (media.ports.rtp, media.ports.rtcp):
-            sockets.register(bound, EPOLLIN)
-
-    def _speak(self, phase: _Phase, slot: int, now: float) -> None:
+    def _speak(self, phase: Phase, slot: int, now: float) -> None:
         for media in phase.speakers:
             try:
                 media.speak(slot, now)
             except Exception as error:  # noqa: BLE001 - a bug ends one call, never the relay
                 self._fail(media, error)
             if not media.speaking:
-                phase.speakers = _without(phase.speakers, media)
+                phase.speakers = without(phase.speakers, media)
 
     def _receive_report(self, descriptor: int, now: float) -> None:
         media = self._reporters.get(descriptor)
@@ -390,10 +363,6 @@ class Relay:
     def _fail(self, media: CallMedia, error: Exception) -> None:
         media.close()
         self._on_failure(media, error)
-
-
-def _without(calls: tuple[CallMedia, ...], media: CallMedia) -> tuple[CallMedia, ...]:
-    return tuple(call for call in calls if call is not media)
 
 
 def _nothing() -> None:

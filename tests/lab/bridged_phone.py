@@ -44,6 +44,7 @@ class FakeMedia:
         self.tones: list[Source | None] = []
         self.digits = ""
         self.voice: list[bytes] = []
+        self.settles_at: float | None = None
         self.path: VoicePath | None = None
         self.buffer = ReorderBuffer()
         self.pull: Callable[[], bytes | None] = self.buffer.pull
@@ -61,6 +62,9 @@ class FakeMedia:
 
     def slot_from(self, when: float) -> float:
         return when
+
+    def settle_at(self, when: float) -> None:
+        self.settles_at = when
 
     def connect(self, path: VoicePath, send_full: Callable[[bytes, int], None], now: float) -> None:
         self.path = path

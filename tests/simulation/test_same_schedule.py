@@ -1,6 +1,8 @@
 """Proof: what we send looks the same for every number and whatever the phone does.
 
-Counts, sizes and times, to 0.1 ms, of all that the bridge sends in the first 10 s of a call.
+Counts, sizes and times, to 0.1 ms, of all that the bridge sends in the first 10 s of a call. Its
+audio moves once, by a few steps of 5 ms: when and how often it does is a part of what is the same,
+how far is not (docs/security.md), and is taken out before anything is compared.
 """
 
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from bridge.dialing.caller import CallerFormat
 from bridge.dialing.plan import DialPlan, DigitLimits
 from bridge.iax2 import CalleeCall, Format
 from tests.lab.audible_calls import SILENCE, SPEECH, AudibleStage, SentFrame
-from tests.lab.bridged_calls import ENVELOPE, route, with_profile
+from tests.lab.bridged_calls import ENVELOPE, START_DELAY_S, route, with_profile
 from tests.lab.bridged_phone import Phone
 from tests.lab.results import record, sized
 from tests.leak.plan import CLASSES, plan_calls
@@ -23,7 +25,34 @@ WATCHED_S = 10.0
 NUMBER = "4930123"
 DIALING_FRAMES = 26
 SIGNAL_OCTETS, MINI_OCTETS = 36, 194
+SLOT_100US, STEP_100US, GRID_100US = 200, 50, 1000
+COMPARED_100US = round(WATCHED_S * 10_000) - 2 * SLOT_100US
 Behaviour = Callable[[AudibleStage], None]
+
+
+def unmoved(sent: list[SentFrame], slots: int = DIALING_FRAMES) -> list[SentFrame]:
+    """The frames as if the audio had stayed where it was; it has moved in its slot, if at all."""
+    minis = [frame for frame in sent if not frame.full]
+    start = minis[0].after_100us
+    pairs = list(pairwise(minis))
+    moves = [(after, after.after_100us - before.after_100us) for before, after in pairs]
+    moves = [(frame, gap) for frame, gap in moves if gap % SLOT_100US]
+    if not moves:
+        return [frame for frame in sent if frame.after_100us < COMPARED_100US]
+    ((moved, gap),) = moves
+    shift = gap - SLOT_100US
+    assert shift % STEP_100US == 0
+    assert -SLOT_100US < shift < SLOT_100US
+    dialed = start + round(10_000 * (START_DELAY_S + slots * 0.06 + 1.0))
+    assert 0 <= moved.after_100us - shift - dialed <= 7 * SLOT_100US + GRID_100US
+    back = [
+        replace(frame, after_100us=frame.after_100us - shift)
+        if not frame.full and frame.after_100us >= moved.after_100us
+        else frame
+        for frame in sent
+    ]
+    back.sort(key=lambda frame: (frame.after_100us, not frame.full))
+    return [frame for frame in back if frame.after_100us < COMPARED_100US]
 
 
 def schedule(
@@ -38,7 +67,7 @@ def schedule(
         stage.run(WATCHED_S)
         assert dialed.got[-1] == 200
         assert stage.far.digits == f"{number}#"
-        return stage.sent
+        return unmoved(stage.sent)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +98,7 @@ def test_all_callers_look_the_same_where_they_are_sent() -> None:
             stage.run(WATCHED_S)
             called = caller.replace("anonymous", "")
             assert stage.far.digits == f"*{called}*{'3' * digits}#"
-            seen.append(stage.sent)
+            seen.append(unmoved(stage.sent, slots=44))
     assert all(each == seen[0] for each in seen)
 
 
@@ -146,7 +175,7 @@ def test_hold_looks_the_same(talking: list[SentFrame], direction: str) -> None:
         assert phone.offers("sendrecv", stage.offer())
         stage.speak(SPEECH, 0.1, 2.0)
         stage.run(2.0)
-        assert stage.sent == talking
+        assert unmoved(stage.sent) == talking
 
 
 def test_keys_pressed_in_the_call_look_the_same(talking: list[SentFrame]) -> None:
@@ -157,7 +186,7 @@ def test_keys_pressed_in_the_call_look_the_same(talking: list[SentFrame]) -> Non
             stage.later(3.0 + press * 0.23, lambda: stage.bridged.media.on_digit("5"))
         stage.run(WATCHED_S)
         assert stage.far.digits == f"{NUMBER}#555555"
-        assert stage.sent == talking
+        assert unmoved(stage.sent) == talking
 
 
 @pytest.mark.parametrize("dialed", [NUMBER, "5"])
@@ -167,7 +196,7 @@ def test_redialing_looks_the_same(talking: list[SentFrame], dialed: str) -> None
             phone = stage.dial_number(number)
             stage.speak(SPEECH, 0.1, WATCHED_S)
             stage.run(WATCHED_S)
-            assert stage.sent == talking
+            assert unmoved(stage.sent) == talking
             stage.far.digits = ""
             phone.bye()
             stage.run(WATCHED_S)
@@ -209,7 +238,7 @@ def test_calls_that_end_while_dialing_look_the_same_until_it_is_over(
         stage.run(WATCHED_S)
         assert "#" not in stage.far.digits
         assert not stage.switchboard.live_calls
-    *before, hung_up = stage.sent
+    *before, hung_up = unmoved(stage.sent)
     assert before == talking[: len(before)]
     over = last_of_dialing(talking)
     assert hung_up.after_100us - over.after_100us == (5000 if not tail else 15_000)
@@ -226,7 +255,7 @@ def test_a_codec_that_the_phone_lacks_looks_the_same_until_hangup(
         stage.run(WATCHED_S)
         assert phone.got[-1] == 488
         assert stage.far.digits == ""
-    *before, hung_up = stage.sent
+    *before, hung_up = unmoved(stage.sent)
     assert before == talking[: len(before)]
     assert hung_up.after_100us - last_of_dialing(talking).after_100us == 5000
 
@@ -245,7 +274,7 @@ def test_a_tail_looks_the_same_until_hangup(talking: list[SentFrame], end: Endin
         stage.drawn = 2.5
         end(stage, phone)
         stage.run(WATCHED_S)
-    *before, hung_up = stage.sent
+    *before, hung_up = unmoved(stage.sent)
     assert before == talking[: len(before)]
     in_call = [frame for frame in before if frame.full and frame.octets == SIGNAL_OCTETS]
     assert hung_up.after_100us - in_call[-1].after_100us == 5000

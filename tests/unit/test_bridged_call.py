@@ -53,6 +53,20 @@ class TestCallSetUp:
         terminator_arrived_at = stage.far.signals[SLOTS - 1][0]
         assert stage.story.at("200") == pytest.approx(terminator_arrived_at + DELAY_S)
 
+    def test_audio_settles_a_second_behind_the_burst_whatever_the_number(
+        self, stage: Stage
+    ) -> None:
+        stage.dial()
+        stage.run(3.0)
+        terminator_left_at = stage.far.signals[SLOTS - 1][0] - DELAY_S
+        assert stage.media[0].settles_at == pytest.approx(terminator_left_at + SLOT_S + 1.0)
+
+    def test_audio_stays_where_the_phones_answer_has_no_known_time(self) -> None:
+        stage = Stage(answer_with_far_end=True)
+        stage.dial()
+        stage.run(3.0)
+        assert stage.media[0].settles_at is None
+
     def test_answer_immediately_comes_with_the_far_ends(self) -> None:
         stage = Stage(answer_immediately=True)
         phone = stage.dial()

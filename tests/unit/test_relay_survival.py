@@ -190,7 +190,7 @@ class TestSurvival:
                 raise OSError(errno.ENOSPC, "no space")
 
         with monkeypatch.context() as patch:
-            patch.setattr(calls.relay, "_unpaced", FullEpoll())
+            patch.setattr(calls.relay._phases, "unpaced", FullEpoll())
             with pytest.raises(PortsExhaustedError, match="no space"):
                 calls.relay.open("127.0.0.1")
         assert calls.relay.calls_open == 0
