@@ -34,8 +34,11 @@ SPARE_BUSY_SHARE: Final = 0.75
 """Of that time. Above, there is none to spare: a new call costs more than one that is up."""
 SPARE_LAG_S: Final = 0.02
 """Nor above this, one frame, where others take so much of the core that its own share is less."""
+PAUSE_S: Final = 0.5
+"""For so long there has to be time to spare between trials, in which calls are refused."""
 TRIAL_MAX_S: Final = 8.0
-"""The first trial lasts from one look to the next, each further one twice as long."""
+"""The first trial lasts from one look to the next, each further one twice as long as the last;
+four times, where that left time to spare."""
 
 _log = structlog.get_logger(__name__)
 
@@ -92,10 +95,11 @@ class LagWatch:
 
     def _judge(self, now: float) -> None:
         """Between trials, or at the end of one, see whether calls may be taken."""
+        is_short = self._is_short_of_time(now)
         if now >= self._trial_ends_at:
-            self._trial_s *= 2
-        if self._is_short_of_time(now):
-            self._calm_at = now + CALM_S
+            self._trial_s *= 2 if is_short else 4
+        if is_short:
+            self._calm_at = max(self._calm_at, now + PAUSE_S)
         self._trial_ends_at = max(now, self._calm_at) + self._trial_s
 
     def _is_short_of_time(self, now: float) -> bool:

@@ -56,7 +56,7 @@ class Course:
     held_s: float = SECONDS
     offer_s: float = 16.0
     leave_s: float = 5.0
-    rest_s: float = 4.0
+    rest_s: float = 6.0
 
     @property
     def rate_per_s(self) -> float:

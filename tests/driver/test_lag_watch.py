@@ -169,6 +169,21 @@ async def test_calls_are_taken_on_trial_behind_an_overload(clock: trio.testing.M
     assert taken_s[6] > 2 * TRIAL_MAX_S
 
 
+async def test_it_has_recovered_when_it_had_time_to_spare_for_a_while(
+    clock: trio.testing.MockClock,
+) -> None:
+    """From then on it may be as busy as it likes, as long as it is in time."""
+    work = Work(1.0)
+    async with working(work) as watch:
+        await be_late_twice(clock)
+        work.change(0.5)
+        await trio.sleep(CALM_S + TRIAL_MAX_S)
+        work.change(0.95)
+        for _ in range(200):
+            await trio.sleep(LOOK_S)
+            assert not watch.is_overloaded()
+
+
 async def test_a_trial_of_time_to_spare_goes_on(clock: trio.testing.MockClock) -> None:
     work = Work(1.0)
     async with working(work) as watch:

@@ -52,7 +52,7 @@ def test_calls_are_offered_at_a_steady_rate_and_an_eighth_of_them_once_more() ->
     assert begins == sorted(begins)
     assert begins[:1600] == [index / 100 for index in range(1600)]
     assert len(calls) == 1800
-    assert begins[1600] == COURSE.newcomers_at_s == 30.0
+    assert begins[1600] == COURSE.newcomers_at_s == 32.0
 
 
 def test_half_of_the_calls_end_before_others_come_and_all_at_the_end() -> None:
@@ -88,7 +88,7 @@ def test_spans_are_whole_seconds_of_the_course() -> None:
     assert [each.placed for each in spans.before] == [2, 3]
     assert [each.placed for each in spans.overload] == list(range(8, 16))
     assert [each.placed for each in spans.held] == [17, 18, 19, 20]
-    assert spans.newcomers[0].placed == 30
+    assert spans.newcomers[0].placed == 32
     assert spans.end[-1].placed < COURSE.ends_at_s
 
 
