@@ -52,6 +52,7 @@ from bridge.net.lag_watch import LagWatch
 from bridge.net.link_socket import LinkSocket
 from bridge.net.media_driver import media_sources
 from bridge.net.resolver import keep_resolved
+from bridge.net.sip_driver import Driven, sip_sources
 from bridge.net.sources import Sources
 from bridge.sip.admission import Headers
 from bridge.sip.agent import SipAgent
@@ -248,7 +249,6 @@ class Service:
 
     async def _start(self, nursery: trio.Nursery) -> None:
         family = socket.AF_INET6 if ":" in self._configuration.iax.bind.host else socket.AF_INET
-        nursery.start_soon(self._sources().run_in_idle_time)
         nursery.start_soon(self._challenges.run)
         for name, settings in self._configuration.links.items():
             self._keep_up(self._links[name], settings)
@@ -263,7 +263,8 @@ class Service:
         if self._phones:
             await nursery.start(self._phones.run, self._agent)
         nursery.start_soon(serve_observer, self._observer, self._configuration, self._trace)
-        await nursery.start(self._agent.run)
+        library = await nursery.start(partial(self._agent.run, pumps=False))
+        nursery.start_soon(self._sources(library).run_in_idle_time)
         nursery.start_soon(self._lag.run)  # now: the start itself keeps the loop for a while
 
     def _keep_up(self, link: Link, settings: config.Link) -> None:
@@ -277,10 +278,11 @@ class Service:
         if settings.registrant is not None:
             link.binding = peers.registrar.bindings[settings.registrant.username]
 
-    def _sources(self) -> Sources:
-        """Return what audio and signals wait for: the clock first, the link behind it."""
+    def _sources(self, library: Driven) -> Sources:
+        """Return what audio and signals wait for: the clock first, the link and SIP behind it."""
         slots = Sources({}, ((self._slot_alarm, self._on_slot),))
-        return media_sources(self._relay).joined(slots).joined(self._socket.sources)
+        audio = media_sources(self._relay).joined(slots).joined(self._socket.sources)
+        return audio.joined(sip_sources(library))
 
     async def _end_calls(self) -> None:
         """End both legs of all calls: the phones' at once, the link's behind burst and tail."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -23,6 +24,11 @@ def encodings(formats: Iterable[Format]) -> tuple[str, ...]:
 
     Either G.711 serves where a link has one of them: the relay translates by table.
     """
+    return _encodings(tuple(formats))
+
+
+@lru_cache
+def _encodings(formats: tuple[Format, ...]) -> tuple[str, ...]:
     ordered = list(dict.fromkeys(formats))
     if any(media_format in _G711 for media_format in ordered):
         ordered += [media_format for media_format in _G711 if media_format not in ordered]

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from bridge.errors import BridgeError
@@ -21,6 +22,7 @@ Receive = Callable[[int], tuple[bytes, Any]]
 Send = Callable[[bytes, Any], int]
 """As sendto: takes a datagram and its destination."""
 
+_HOSTS_REMEMBERED: Final = 64
 _DISCARDED_MAX: Final = 1000
 _ATTEMPTS_MAX: Final = 100
 """Pairs tried for one call: each attempt holds up the loop for some 20 us."""
@@ -134,15 +136,21 @@ def _bind_pair(host: str, rtp_port: int) -> PortPair:
         raise
 
 
+@lru_cache(maxsize=_HOSTS_REMEMBERED)
+def _resolved(host: str) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """The family of one of our addresses, in numbers, and it in the family's form."""
+    flags = socket.AI_NUMERICHOST
+    family, *_, address = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM, flags=flags)[0]
+    return family, address
+
+
 def _bind(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
-    )[0]
-    bound = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+    family, address = _resolved(host)
+    bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind(address)
+        bound.bind((address[0], port, *address[2:]))
     except OSError:
         bound.close()
         raise

@@ -11,7 +11,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from bridge.sip.headers import MessageHeaders
 from bridge.sip.settings import Network
@@ -32,7 +32,7 @@ _REMEMBERED_SOURCES = 4096
 _DELTA_SECONDS = re.compile("[0-9]{1,10}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SipRequest:
     """A request outside a dialog; addresses are (host, port), `message` is the whole of it."""
 
@@ -41,6 +41,11 @@ class SipRequest:
     source: tuple[str, int]
     local: tuple[str, int]
     message: str = field(repr=False)
+
+    @cached_property
+    def headers(self) -> MessageHeaders:
+        """Its header fields, read when first asked for, and once."""
+        return MessageHeaders(self.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ def answer_admitted(request: SipRequest, min_se_s: int) -> Answer | None:
     """
     method = request.method
     if method == "INVITE":
-        expires = MessageHeaders(request.message).first("session-expires")
+        expires = request.headers.first("session-expires")
         found = _DELTA_SECONDS.match(expires)
         too_small = found is not None and int(found[0]) < min_se_s
         return Answer(422, headers=(("Min-SE", str(min_se_s)),)) if too_small else None

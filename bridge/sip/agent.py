@@ -29,7 +29,6 @@ from bridge.sip.admission import (
 from bridge.sip.call import CallTable, PjAccount, PjCall, log_failure
 from bridge.sip.door import Door, Told
 from bridge.sip.faults import fault_of
-from bridge.sip.headers import MessageHeaders
 from bridge.sip.identity import caller_of
 from bridge.sip.leg import (
     NOT_ACCEPTABLE_HERE,
@@ -42,7 +41,7 @@ from bridge.sip.leg import (
 from bridge.sip.library import QUIET_POLL_S, Library, explain
 from bridge.sip.line_limit import LineLimit
 from bridge.sip.local_hosts import LocalHosts
-from bridge.sip.messages import host_port, request_user, sdp_body, uri_place, uri_transport
+from bridge.sip.messages import request_user, sdp_body, uri_place, uri_transport
 from bridge.sip.sdes import Srtp
 from bridge.sip.sdp import LocalMedia, SdpError, parse_sdp_untrusted
 from bridge.sip.settings import SipError, SipSettings, parse_listen_url
@@ -62,11 +61,10 @@ OnIncoming = Callable[[SipLeg], LegHandler | None]
 
 @dataclass(frozen=True, slots=True)
 class _Entering:
-    """What the door knows of an INVITE that pjsua2 makes a call of within the same pass."""
+    """An INVITE that has passed the door, which pjsua2 makes a call of within the same pass."""
 
-    local_host: str = ""
-    transport: str = ""
-    user: str = ""
+    request: SipRequest
+    user: str
 
 
 @dataclass(slots=True)
@@ -114,7 +112,7 @@ class SipAgent:
         self._door = Door(self._decide, self._decide_in_call)
         self._closing = trio.Event()
         self._hosts = LocalHosts(self._listen)
-        self._entering = _Entering()
+        self._entering: _Entering | None = None
         self._refusal_lines = LineLimit(REFUSAL_LOG_INTERVAL_S)
 
     @property
@@ -126,8 +124,15 @@ class SipAgent:
     def _is_full(self) -> bool:
         return self.active_calls >= self._settings.max_calls
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(
+        self,
+        *,
+        pumps: bool = True,
+        task_status: trio.TaskStatus[Library] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
         """Listen and serve until cancelled or closed, then end all calls within 2 s.
+
+        Unless it `pumps`, somebody else drives the library, with which it has started.
 
         Raises:
             SipError: an address cannot be listened on, or another agent runs in this process.
@@ -142,7 +147,7 @@ class SipAgent:
             for trunk in self.trunks:
                 trunk.open(PjTrunkAccount(trunk, library, self.options))
             self.listening = library.listening
-            await self._serve(library, task_status)
+            await self._serve(library, task_status, pumps=pumps)
         finally:
             self._drop_calls()
             door.dropDelayed()
@@ -152,14 +157,17 @@ class SipAgent:
             door.unregisterModule()  # after it: before, pjsip sleeps 100 ms to be on the safe side
             self._library = None
 
-    async def _serve(self, library: Library, task_status: trio.TaskStatus[None]) -> None:
+    async def _serve(
+        self, library: Library, task_status: trio.TaskStatus[Library], *, pumps: bool
+    ) -> None:
         """Pump until told to stop; the goodbyes still need the pump, so it stops last."""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(library.pump)
+                if pumps:
+                    nursery.start_soon(library.pump)
                 for trunk in self.trunks:
                     nursery.start_soon(trunk.run)
-                task_status.started()
+                task_status.started(library)
                 await self._closing.wait()
                 nursery.cancel_scope.cancel()
         finally:
@@ -315,7 +323,7 @@ class SipAgent:
                 return OVERLOADED
             if fault := fault_of(request):
                 return fault
-            self._entering = _Entering(request.local[0], request.transport, decision.user)
+            self._entering = _Entering(request, decision.user)
             return answer_admitted(request, self._settings.min_se_s)
         if decision.status == FORBIDDEN.status:
             self._note_refusal(request.source[0])
@@ -340,30 +348,31 @@ class SipAgent:
         """An admitted INVITE: make a leg of it and offer it to our user."""
         call = PjCall(account, prm.callId, self._calls)
         self._calls.by_id[prm.callId] = call
-        message = prm.rdata.wholeMsg
-        call.leg = self._leg_of(call, host_port(prm.rdata.srcAddress), message)
+        entering, self._entering = self._entering, None
+        assert entering is not None  # noqa: S101  # pjsua2 has no INVITE but from the door
+        call.leg = self._leg_of(call, entering.request, entering.user)
         self.counters.incoming += 1
         try:
-            self._offer_leg(call.leg, sdp_body(message))
+            self._offer_leg(call.leg, sdp_body(entering.request.message))
         except SdpError:
             call.leg.end(NOT_ACCEPTABLE_HERE)
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not reach C++
             log_failure("on_incoming", error)
             call.fail()
 
-    def _leg_of(self, call: PjCall, source: tuple[str, int], message: str) -> SipLeg:
-        headers, user = MessageHeaders(message), self._entering.user
+    def _leg_of(self, call: PjCall, request: SipRequest, user: str) -> SipLeg:
+        headers, source = request.headers, request.source
         return SipLeg(
             next(self._ids),
             call,
             state=LegState.INVITED,
             caller=caller_of(headers, user, is_trusted=self.believes(source[0])),
-            called=request_user(message),
+            called=request_user(request.message),
             source=source,
-            local_host=self._hosts.reached_by(source[0], self._entering.local_host),
-            srtp=self._settings.srtp_over(self._entering.transport, user),
+            local_host=self._hosts.reached_by(source[0], request.local[0]),
+            srtp=self._settings.srtp_over(request.transport, user),
             user=user,
-            transport=self._entering.transport.lower().removesuffix("6"),
+            transport=request.transport.lower().removesuffix("6"),
             call_id=headers.first("call-id"),
         )
 

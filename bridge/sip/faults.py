@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from bridge.sip.admission import Answer, SipRequest
-from bridge.sip.headers import MessageHeaders, split_list
+from bridge.sip.headers import split_list
 
 BAD_REQUEST = 400
 NOT_ACCEPTABLE = 406
@@ -26,7 +26,7 @@ def fault_of(request: SipRequest) -> Answer | None:
 
     RFC 3261 sections 8.2.2.3, 8.2.3, 18.3, 20.1 and 20.16.
     """
-    headers = MessageHeaders(request.message)
+    headers = request.headers
     if any(len(headers.all(name)) > 1 for name in _SINGLE):
         return Answer(BAD_REQUEST, "A Header Field Is Doubled")
     if headers.first("cseq").split()[-1:] != [request.method]:

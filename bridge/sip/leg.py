@@ -378,6 +378,8 @@ class SipLeg:
     def _changed_sdp(self, local: LocalMedia | None) -> str:
         if local is None or self._media_sent:
             return ""
+        if local == self._local:
+            return self._prepared
         self._local = local
         if self.offer is None:
             return ""

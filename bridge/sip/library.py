@@ -1,17 +1,20 @@
 """pjsua2's one Endpoint: made, listening, pumped from trio's own thread, and destroyed.
 
 Owns the settings under which PJSIP runs here (no thread, no sound, no media of its own, no message
-in its log) and the one task that drives it. It must not know calls. pjsua2 is a singleton of the
+in its log) and what drives it. It must not know calls. pjsua2 is a singleton of the
 process, so a second Library while one is open is an error.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from select import EPOLLIN, epoll
 from typing import ClassVar
 
 import pjsua2 as pj
@@ -94,6 +97,9 @@ class _Endpoint(pj.Endpoint):  # type: ignore[misc]  # pjsua2 carries no types
 class Library:
     """The open library; `endpoint` and `account` are pjsua2's own objects.
 
+    It is driven by handle_readable() while fileno() is readable, and by handle_due() at the time
+    that on_schedule was last told; pump() does so, where there is nothing better.
+
     Raises:
         SipError: the library is open already, or an address cannot be listened on.
     """
@@ -106,12 +112,16 @@ class Library:
             raise SipError(f"at most {most} calls are possible with this build of pjsua2")
         if Library._is_open:  # a second Endpoint would abort the process
             raise SipError("pjsua2 is in use already: one SIP agent for each process")
+        self._gate = epoll()
         before = _epoll_descriptors()
+        self.on_schedule: Callable[[float], object] = lambda _deadline: None
+        self._paused_until = math.inf
         self.endpoint = _Endpoint() if settings.trunks else pj.Endpoint()
         Library._is_open = True
         try:
             self.endpoint.libCreate()
             (self._epoll,) = _epoll_descriptors() - before
+            self._gate.register(self._epoll, EPOLLIN)
             self._writer = _LogWriter()
             self.endpoint.libInit(_endpoint_config(settings, self._writer))
             self._use_no_media()
@@ -124,7 +134,6 @@ class Library:
         except BaseException:
             self.destroy()
             raise
-        self._wait = trio.CancelScope()
 
     def _use_no_media(self) -> None:
         self.endpoint.audDevManager().setNoDev()
@@ -189,31 +198,48 @@ class Library:
 
     @trio.lowlevel.enable_ki_protection
     async def pump(self) -> None:
-        """Handle PJSIP's packets and timers until cancelled, a bounded number in each pass.
+        """Handle PJSIP's packets and timers until cancelled, where nobody else does.
 
         KeyboardInterrupt would otherwise be raised within a callback and be lost there.
         """
+        self.on_schedule(math.inf)  # whoever did so is no longer needed
         while True:
-            is_readable = await self._wait_for_work()
-            if self.endpoint.libHandleEvents(0) == 0 and is_readable:
-                await trio.sleep(FRUITLESS_PAUSE_S)
+            with trio.CancelScope() as wait:
+                self.on_schedule = partial(setattr, wait, "deadline")
+                self.reschedule()
+                await trio.lowlevel.wait_readable(self.fileno())
+            handle = self.handle_due if wait.cancelled_caught else self.handle_readable
+            handle(trio.current_time())
 
-    async def _wait_for_work(self) -> bool:
-        """Wait for a packet or a timer; whether pjlib's descriptor says that there is a packet.
+    def fileno(self) -> int:
+        """What is readable while PJSIP has packets to handle."""
+        return self._gate.fileno()
 
-        It says so for as long as pjlib keeps a TCP connection that its peer has reset, up to 32 s
-        after a call, though there is nothing to read: hence the pause after a fruitless pass.
+    def handle_readable(self, now: float) -> None:
+        """Handle a bounded number of packets, and the timers that are due.
+
+        pjlib's descriptor says that there is a packet for as long as pjlib keeps a TCP connection
+        that its peer has reset, up to 32 s after a call, though there is nothing to read: so it is
+        not looked at for a while after a fruitless pass.
         """
-        with trio.CancelScope() as self._wait:
-            self.reschedule()
-            await trio.lowlevel.wait_readable(self._epoll)
-        return not self._wait.cancelled_caught
+        if self.endpoint.libHandleEvents(0) == 0:
+            self._gate.modify(self._epoll, 0)
+            self._paused_until = now + FRUITLESS_PAUSE_S
+        self.reschedule()
+
+    def handle_due(self, now: float) -> None:
+        """Handle the timers that are due, as on_schedule was told."""
+        if self._paused_until <= now:
+            self._gate.modify(self._epoll, EPOLLIN)
+            self._paused_until = math.inf
+        self.endpoint.libHandleEvents(0)
+        self.reschedule()
 
     def reschedule(self) -> None:
         """Note that PJSIP may have gained an earlier timer: after each call into it."""
         due_ms = pj.SipModule.msecToNextTimer()
-        if due_ms >= 0:
-            self._wait.deadline = trio.current_time() + due_ms / 1000
+        due_at = trio.current_time() + due_ms / 1000 if due_ms >= 0 else math.inf
+        self.on_schedule(min(due_at, self._paused_until))
 
     async def quiet(self) -> None:
         """Wait until the phones have acknowledged what was sent to them, as far as can be seen.
@@ -234,6 +260,7 @@ class Library:
         with suppress(pj.Error):
             self.endpoint.libDestroy(pj.PJSUA_DESTROY_NO_NETWORK)
         del self.endpoint
+        self._gate.close()
         Library._is_open = False
 
 

@@ -52,7 +52,7 @@ class PhoneAdmission:
         if request.method not in {"REGISTER", "INVITE"}:
             is_phone = self._registrar.knows_source(request.source[0])
             return Admitted() if is_phone else self._allowed(request)
-        headers = MessageHeaders(request.message)
+        headers = request.headers
         allowed = self._allowed(request)
         says_who = self._digest.is_answered_by(headers.all("authorization"))
         if request.method == "INVITE" and not says_who and isinstance(allowed, Admitted):

@@ -178,7 +178,7 @@ class Registrar:
 
     def register(self, request: SipRequest, user: str) -> Answer:
         """Answer the REGISTER of an authenticated phone."""
-        headers = MessageHeaders(request.message)
+        headers = request.headers
         try:
             self._serve(request, headers, user)
         except _RefusalError as refusal:

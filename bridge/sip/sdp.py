@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from types import MappingProxyType
 
 from bridge.errors import BridgeError
@@ -257,8 +258,7 @@ def _fields(text: str) -> Iterator[tuple[str, str]]:
 
 def _read_media_line(value: str) -> _Section:
     """One m= line: kind, port, transport, formats (RFC 4566 section 5.14)."""
-    words = value.split(" ", MAX_FORMATS + _MEDIA_FIELDS)
-    words = [word for word in words if word]
+    words = [word for word in value.split(" ", MAX_FORMATS + _MEDIA_FIELDS) if word]
     if len(words) < _MEDIA_FIELDS or len(words) > MAX_FORMATS + _MEDIA_FIELDS - 1:
         raise SdpError("SDP has a media line with too few or too many fields")
     if not all(_TOKEN.fullmatch(word) for word in words):
@@ -314,8 +314,7 @@ def _read_rtpmap(section: _Section, value: str) -> None:
 def _decimal(digits: str, limit: int) -> int | None:
     if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(limit))):
         return None
-    number = int(digits)
-    return number if number <= limit else None
+    return number if (number := int(digits)) <= limit else None
 
 
 def _describe(
@@ -342,6 +341,7 @@ def _describe(
     )
 
 
+@lru_cache(maxsize=256)  # phones have few addresses, and say them with each call
 def _connection_host(connection: str) -> tuple[str, bool]:
     """The address of a c= line, and whether it may be sent to (not when unspecified: on hold).
 

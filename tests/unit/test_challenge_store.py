@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 import trio
 import trio.lowlevel
+import trio.testing
 
-from bridge.iax2.auth import CHALLENGES_REMEMBERED, ChallengeMemory
-from bridge.net.challenge_store import UNWRITTEN_MAX, ChallengeStore, ChallengeStoreError
+from bridge.iax2.auth import CHALLENGES_REMEMBERED, MEMORY_HASH_OCTETS, ChallengeMemory
+from bridge.net.challenge_store import (
+    GATHER_S,
+    UNWRITTEN_MAX,
+    ChallengeStore,
+    ChallengeStoreError,
+)
 
 LINK = "hq"
 HEADER_OCTETS = 24
@@ -54,6 +60,31 @@ async def test_what_is_new_is_written_while_the_bridge_runs(folder: Path) -> Non
                 await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
     store.close()
+
+
+async def test_many_challenges_share_a_write(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    written: list[int] = []
+    pwrite, begun = os.pwrite, autojump_clock.current_time()
+
+    def watched(descriptor: int, data: bytes, offset: int) -> int:
+        written.append(len(data))
+        return pwrite(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", watched)
+    store = ChallengeStore(folder)
+    memory = store.memory(LINK)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(store.run)
+        for challenge in numbered(100):
+            memory.is_new(challenge)
+            await trio.sleep(GATHER_S / 50)
+        nursery.cancel_scope.cancel()
+    store.close()
+    assert autojump_clock.current_time() - begun < 3 * GATHER_S
+    assert len(written) <= 4
+    assert sum(written) == 100 * MEMORY_HASH_OCTETS
 
 
 async def test_each_link_has_a_memory_of_its_own(folder: Path) -> None:
