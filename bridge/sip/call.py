@@ -89,12 +89,7 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
 
         A refusal goes this way too, to keep its headers, and the other one if this fails.
         """
-        parameters = _operation(headers)
-        parameters.statusCode = status
-        parameters.reason = reason
-        if sdp:
-            parameters.sdp.wholeSdp = sdp
-        done = self._attempt(self.answer, parameters)
+        done = self._attempt(self.answer, _operation(headers, status, reason, sdp))
         if not done and status >= _REFUSALS:
             self.hang_up(headers)
         return done
@@ -287,13 +282,13 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
         prm.statusCode = _DECLINE
 
 
-def _operation(headers: Headers) -> pj.CallOpParam:
-    """Parameters with our headers; by default media is one audio line and nothing else."""
-    parameters = pj.CallOpParam(True)  # noqa: FBT003  # pjsua2 takes no keyword here
-    parameters.opt.audioCount = 1
-    parameters.opt.videoCount = 0
-    parameters.opt.textCount = 0
-    _add_headers(parameters.txOption, headers)
+def _operation(
+    headers: Headers, status: int = 0, reason: str = "", sdp: str = ""
+) -> pj.CallOpParam:
+    """Parameters with our headers; media is one audio line and nothing else."""
+    parameters = pj.AudioCallOpParam(status, reason, sdp)
+    if headers:
+        _add_headers(parameters.txOption, headers)
     return parameters
 
 

@@ -124,6 +124,7 @@ class Library:
             self._gate.register(self._epoll, EPOLLIN)
             self._writer = _LogWriter()
             self.endpoint.libInit(_endpoint_config(settings, self._writer))
+            pj.CallCallbacks.spare()
             self._use_no_media()
             self._uses_ipv6 = any(address.is_ipv6 for address in listen)
             self._tls = settings.tls

@@ -64,7 +64,9 @@ EXTENSION_FLAGS = (*COMMON_CXX_FLAGS, "-O2", "-Wall", "-Wextra", "-Werror")
 # SWIG's 6 MB of wrappers take a minute at -O1 already, and are not worth more.
 BINDING_FLAGS = (*COMMON_CXX_FLAGS, "-O1", "-w")
 
-SWIG_FLAGS = ("-c++", "-python", "-threads", "-w312")
+# No -threads: for the one thread that all of it runs in, letting go of the interpreter at each
+# crossing is time lost. PJSIP's own thread for media's events calls nobody: CallCallbacks.
+SWIG_FLAGS = ("-c++", "-python", "-w312")
 # What PJSIP calls here is ours: extension/no_mixer.cpp.
 WRAPPED = ("pjmedia_conf_add_port",)
 LINK_FLAGS = (

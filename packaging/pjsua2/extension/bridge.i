@@ -18,6 +18,7 @@ with _warnings.catch_warnings():
 
 %{
 #include "build_limits.hpp"
+#include "call_callbacks.hpp"
 #include "dummy_codecs.hpp"
 #include "request_limiter.hpp"
 #include "sip_module.hpp"
@@ -38,6 +39,7 @@ with _warnings.catch_warnings():
 }
 
 %include "build_limits.hpp"
+%include "call_callbacks.hpp"
 %include "dummy_codecs.hpp"
 %include "request_limiter.hpp"
 %include "sip_module.hpp"
