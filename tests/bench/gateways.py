@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
+from tests.bench.usage import keep_off_the_loads_core
 from tests.lab import LabError
 from tests.lab.asterisk import AsteriskPeer
 from tests.lab.asterisk_config import IAX_PORT, SipSide, sip_gateway
@@ -120,6 +121,8 @@ class AsteriskGateway:
 class BridgeGateway:
     """The bridge as users start it: `python -m bridge run CONFIG`, mu-law on both sides.
 
+    It has one thread that matters, and is kept off the core of load and far end.
+
     Args:
         site: Where it stands.
         link: Settings of the link that are to differ from configs/asterisk-link.yaml.
@@ -169,6 +172,7 @@ class BridgeGateway:
                 cwd=ROOT,
                 start_new_session=True,
             )
+        keep_off_the_loads_core(self._process.pid)
         try:
             _await_sip(self.sip_address, lambda: self._is_running)
         except LabError as error:

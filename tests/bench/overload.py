@@ -9,7 +9,6 @@ four spans of this course: before the overload, in it, while the calls are held,
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -33,8 +32,7 @@ from tests.lab.results import record
 OFFERED: Final = {"bridge": 1600, "asterisk": 300}
 """Twice what each carries on 2 cores that it shares with load and far end."""
 JUDGED: Final = "bridge"
-"""The others are there to compare with. It has one thread, so it is given a core of its own: on the
-load's, whose precedence keeps it waiting, it would be measured by that."""
+"""The others are there to compare with."""
 SECONDS: Final = 5.0
 _GOLDEN_RATIO: Final = 0.6180339887
 
@@ -126,8 +124,6 @@ def measure(name: str, course: Course) -> Overload:
         FarEndProcess(tools, site) as far_end,
         GATEWAYS[name](site) as gateway,
     ):
-        if name == JUDGED:
-            _keep_off_the_loads_core(gateway.pid)
         run_load(tools, site.phone, gateway.sip_address, WARM_UP)
         plan = course.write(Path(folder) / "schedule")
         load = run_load(tools, site.phone, gateway.sip_address, plan)
@@ -142,12 +138,6 @@ def measure(name: str, course: Course) -> Overload:
         load=load,
         left=left,
     )
-
-
-def _keep_off_the_loads_core(pid: int) -> None:
-    cores = os.sched_getaffinity(0)
-    if len(cores) > 1:
-        os.sched_setaffinity(pid, cores - {max(cores)})
 
 
 def seconds_of(load: Mapping[str, Any], echo: Mapping[str, Any]) -> list[Second]:

@@ -24,6 +24,8 @@ FLAT_AFTER_S: Final = 120.0
 SPAN_S: Final = 60.0
 """Memory is compared by means over the first and the last such span."""
 GROWTH_MAX: Final = 0.01
+LOSS_MAX: Final = 0.001
+"""Of 30 minutes on a machine that others may use, too; what make bench allows is a tenth."""
 LOOK_S: Final = 2.0
 SET_UP_RATE_PER_S: Final = 10.0
 CLOSED_WITHIN_S: Final = 15.0
@@ -81,6 +83,8 @@ class Soak:
         """Everything that is not as it should be, in words."""
         found = [f"{count} calls: {what}" for what, count in self.failures.items()]
         found += [f"{name}: {count}" for name, count in self.left.items() if count]
+        if self.lost > LOSS_MAX * self.sent:
+            found.append(f"{self.lost} of {self.sent} frames were lost")
         if self.growth > GROWTH_MAX:
             found.append(f"memory grew by {self.growth:.2%}")
         before, after = self.files

@@ -1,5 +1,6 @@
 """What a process and its children use: CPU time, memory, open files. Linux's /proc alone."""
 
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,6 +32,16 @@ def yardstick_ms() -> float:
     for _ in range(_YARDSTICK_TURNS):
         sum(range(_YARDSTICK_NUMBERS))
     return 1000 * (time.thread_time() - begin) / _YARDSTICK_TURNS
+
+
+def keep_off_the_loads_core(pid: int) -> None:
+    """Keeps a process from the last core, which is that of load and far end (load.c).
+
+    They go first there: a gateway of one thread that the scheduler put onto it would wait for them.
+    """
+    cores = os.sched_getaffinity(0)
+    if len(cores) > 1:
+        os.sched_setaffinity(pid, cores - {max(cores)})
 
 
 def process_tree(pid: int) -> list[int]:

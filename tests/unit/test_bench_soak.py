@@ -43,6 +43,7 @@ def test_a_sound_one_has_no_faults() -> None:
     "unsound",
     [
         replace(SOUND, growth=2 * GROWTH_MAX),
+        replace(SOUND, lost=9_001),
         replace(SOUND, failures={"early_bye": 1}),
         replace(SOUND, left={"calls_left": 1}),
         replace(SOUND, files=(FILES, OpenFiles(21, 11))),
