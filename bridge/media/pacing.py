@@ -191,7 +191,10 @@ class PhaseClock:
         for phase in phases:
             if 0 < calls[phase] < BATCH_CALLS:
                 return phase
-        return min(phases, key=calls.__getitem__) if arrived_at is None else phases[0]
+        if arrived_at is None:
+            return min(phases, key=calls.__getitem__)
+        few = sum(calls) < BATCH_CALLS  # which share every other phase
+        return phases[1] if few and phases[0] % 2 else phases[0]
 
     def join(self, phase: int, now: float) -> None:
         """Add a call to a phase, from the slot after the one that has begun."""
