@@ -221,9 +221,10 @@ class Library:
 
         pjlib's descriptor says that there is a packet for as long as pjlib keeps a TCP connection
         that its peer has reset, up to 32 s after a call, though there is nothing to read: so it is
-        not looked at for a while after a fruitless pass.
+        not looked at for a while after a fruitless pass. Unless it has stopped saying so: then a
+        timer came at the same time, and its pass has handled the packet.
         """
-        if self.endpoint.libHandleEvents(0) == 0:
+        if self.endpoint.libHandleEvents(0) == 0 and self._gate.poll(0):
             self._gate.modify(self._epoll, 0)
             self._paused_until = now + FRUITLESS_PAUSE_S
         self.reschedule()

@@ -196,6 +196,7 @@ async def test_update_within_the_call() -> None:
         phone_sdp().replace("RTP/AVP", "RTP/SAVP") + CRYPTO,
         phone_sdp().replace("m=audio 4000", "m=audio 0"),
         phone_sdp(host="phone.example.net"),
+        phone_sdp() + "m=video 4002 RTP/AVP 31\r\n" * MAX_MEDIA_LINES,
     ],
 )
 async def test_useless_offer_in_a_call_leaves_it_as_it_was(body: str) -> None:
@@ -210,7 +211,7 @@ async def test_useless_offer_in_a_call_leaves_it_as_it_was(body: str) -> None:
 
 
 async def test_as_many_media_lines_as_are_read_are_answered() -> None:
-    """PJSIP is built for no more of them."""
+    """PJSIP is built for one more of them."""
     others = "m=video 4002 RTP/AVP 31\r\n" * (MAX_MEDIA_LINES - 1)
     async with running(Answering()) as agent, phone_of(agent) as phone:
         accepted = await phone.call(phone_sdp() + others)
