@@ -31,7 +31,7 @@ OPTIONS_AT_ONCE: Final = 8
 """One wake-up serves them all, and audio does not notice the time that they take."""
 
 _GATHER_S: Final = 1.0
-"""From the first contact to the first question: phones tend to come together."""
+"""From start or first contact to the first question: phones tend to come together."""
 _UNREACHABLE: Final = frozenset({408, 503})
 _log = structlog.get_logger("sip")
 
@@ -116,6 +116,7 @@ class Phones:
 
     async def _keep_alive(self, news: trio.lowlevel.ParkingLot) -> None:
         """Ask every contact in turn whether it is there; this keeps NAT open, too."""
+        await trio.sleep(_GATHER_S)  # the agent runs by then: it asks those that were kept
         while True:
             bindings = self.registrar.bindings()
             for start in range(0, len(bindings), OPTIONS_AT_ONCE):

@@ -14,6 +14,7 @@ from bridge.sip import penalties
 from bridge.sip.agent import SipAgent
 from bridge.sip.digest import Algorithm, ha1
 from bridge.sip.leg import SipLeg
+from bridge.sip.messages import host_port
 from bridge.sip.phones import Phones, PhoneSettings
 from bridge.sip.settings import SipSettings, TlsFiles
 from tests.driver.sip_phone import (
@@ -191,6 +192,16 @@ async def test_registered_phones_are_known_after_a_restart(tmp_path: Path) -> No
     async with running(tmp_path, Desk()) as (_, phones):
         assert [contact.target for contact in phones.contacts("alice")] == [uri]
         assert phones.registrar.knows_source("127.0.0.1")
+
+
+async def test_phones_are_asked_soon_after_a_restart(tmp_path: Path) -> None:
+    with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as bound:
+        await bound.bind(("127.0.0.1", 0))
+        async with running(tmp_path, Desk()) as (agent, _):
+            phone = Phone(bound, host_port(agent.listening[0].partition("//")[2]))
+            await register(phone)
+        async with running(tmp_path, Desk()):
+            await phone.reply(await phone.requested("OPTIONS"), 200)
 
 
 async def test_contacts_are_asked_whether_they_are_there(tmp_path: Path) -> None:
