@@ -23,10 +23,10 @@ from bridge.net.alarm import Alarm
 from bridge.net.sources import Sources
 
 DATAGRAMS_PER_PASS_MAX: Final = 256
-DATAGRAMS_WAITING_MAX: Final = 8192
-"""More than the receive buffer holds."""
 LATE_S: Final = 0.05
 """Behind its time by more, the engine's timers look at what has arrived first."""
+CATCH_UP_S: Final = 0.05
+"""For no longer: a flood may not hold up audio, which makes up for 0.1 s and no more."""
 SOCKET_BUFFER_OCTETS: Final = 4 << 20
 """Voice of 1,000 calls for 0.2 s: the kernel counts some 800 octets for a mini frame."""
 
@@ -151,9 +151,15 @@ class LinkSocket:
         if due is not None and now - due > LATE_S:
             # After a stall the acknowledgements wait in the socket: to send all of it again
             # unseen would make an overload the peer's, too.
-            self._receive(now, DATAGRAMS_WAITING_MAX)
+            self._catch_up(now)
         _contain(self._endpoint.handle_timeout, now)
         _contain(self.drain)
+
+    def _catch_up(self, now: float) -> None:
+        until = trio.current_time() + CATCH_UP_S
+        self._receive(now)
+        while self.backlog() and trio.current_time() < until:
+            self._receive(now)
 
     def _drain(self) -> None:
         endpoint = self._endpoint
@@ -197,22 +203,22 @@ class LinkSocket:
             self._joins = False
             self._send_each(batch, address)
 
-    def _receive(self, now: float, most: int = DATAGRAMS_PER_PASS_MAX) -> None:
+    def _receive(self, now: float) -> None:
         """Take what has arrived, bounded, so that phones get their turn."""
-        self._receive_some(now, most)
+        self._receive_some(now)
         if self._alarm_is_stale:
             # What only acknowledges tells nothing, but puts off what was to be sent again.
             self._alarm_is_stale = False
             self._alarm.set(self._endpoint.next_timeout())
 
-    def _receive_some(self, now: float, most: int) -> None:
+    def _receive_some(self, now: float) -> None:
         if self._read is not None:
-            left = most
+            left = DATAGRAMS_PER_PASS_MAX
             while (unusual := self._read(now, left)) is not None:
                 datagram, address, left = unusual
                 self._take(datagram, address, now)
             return
-        for _ in range(most):
+        for _ in range(DATAGRAMS_PER_PASS_MAX):
             try:
                 data, ancillary, _, address = self._socket.recvmsg(
                     _DATAGRAM_MAX_OCTETS, _ANCILLARY_OCTETS

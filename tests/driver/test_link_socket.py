@@ -17,7 +17,7 @@ from bridge.iax2 import (
     Reachability,
     ReachabilityChanged,
 )
-from bridge.net.link_socket import DATAGRAMS_PER_PASS_MAX, LinkSocket
+from bridge.net.link_socket import CATCH_UP_S, DATAGRAMS_PER_PASS_MAX, LinkSocket
 from tests.driver.link_sides import (
     WITHIN_S,
     Side,
@@ -84,6 +84,24 @@ class TestEngine:
         while (datagram := waiting(far.link)) is not None:
             sent.append(datagram)
         assert [bool(datagram[2] & 0x80) for datagram in sent] == [again]
+        near.link.close()
+        far.link.close()
+
+    async def test_a_flood_after_a_stall_holds_up_audio_for_a_time_only(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        near, far = pair()
+        place(near, far.link.address)
+        seen: list[bytes] = []
+        started_at = trio.current_time()
+        with plain_socket() as other:
+            for _ in range(8 * DATAGRAMS_PER_PASS_MAX):
+                other.sendto(b"\x80" + bytes(11), near.link.address)
+        with monkeypatch.context() as costly:
+            costly.setattr(near.endpoint, "receive_datagram", lambda data, *_: seen.append(data))
+            costly.setattr(trio, "current_time", lambda: started_at + len(seen) * 1e-4)
+            near.link._on_alarm(started_at + 10)
+        assert CATCH_UP_S <= len(seen) * 1e-4 <= CATCH_UP_S + DATAGRAMS_PER_PASS_MAX * 1e-4
         near.link.close()
         far.link.close()
 
