@@ -206,6 +206,10 @@ class PhaseClock:
         """Take a call out of its phase."""
         self._calls[phase] -= 1
 
+    def has_run(self, phase: int, slot: int) -> bool:
+        """Tell whether `due` has yielded a slot, or one after it, to the calls of a phase."""
+        return bool(self._calls[phase]) and slot < self._next_slot[phase]
+
     def slot_begun(self, phase: int, now: float) -> int:
         """Return the number of the phase's slot that has begun last."""
         return (self._step(now) - phase) // self._phases

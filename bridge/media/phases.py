@@ -10,6 +10,7 @@ What it tells is where in 20 ms the phone's packets come, to 5 ms.
 Must not know packets or codecs.
 """
 
+import math
 import secrets
 from collections.abc import Iterator
 from heapq import heappop, heappush
@@ -27,6 +28,7 @@ LISTEN_SLOTS: Final = 4
 """So long before it moves, a call's sockets are read at once: to know when packets arrive."""
 
 _FRAME_S: Final = FRAME_MS / 1000
+_ROUNDING: Final = 0.001
 
 
 class Phase:
@@ -38,6 +40,7 @@ class Phase:
         # Tuples, replaced rather than changed: a call may come or go while they are iterated.
         self.batches: tuple[tuple[Address, tuple[CallMedia, ...]], ...] = ()
         self.speakers: tuple[CallMedia, ...] = ()
+        self.listening: set[CallMedia] = set()  # about to move: their sockets are read at once
         self.moves: list[tuple[int, int, CallMedia]] = []  # a heap, by the slot that is due
 
     def add(self, media: CallMedia, peer: Address) -> None:
@@ -51,6 +54,7 @@ class Phase:
         batches = ((peer, without(calls, media)) for peer, calls in self.batches)
         self.batches = tuple((peer, calls) for peer, calls in batches if calls)
         self.speakers = without(self.speakers, media)
+        self.listening.discard(media)
 
 
 class Phases:
@@ -60,7 +64,6 @@ class Phases:
         self.clock = PhaseClock()
         self.unpaced = epoll()
         self._phases = tuple(map(Phase, range(PHASES)))
-        self._listening: set[CallMedia] = set()
         self._number = count()
 
     def due(self, now: float) -> Iterator[tuple[Phase, range]]:
@@ -75,7 +78,7 @@ class Phases:
     def watch(self, media: CallMedia) -> None:
         """Have a call's sockets read: before its slots, or at once while it has none."""
         phase = self.of(media)
-        sockets = self.unpaced if phase is None or media in self._listening else phase.epoll
+        sockets = self.unpaced if phase is None or media in phase.listening else phase.epoll
         for bound in (media.ports.rtp, media.ports.rtcp):
             sockets.register(bound, EPOLLIN)
 
@@ -94,13 +97,15 @@ class Phases:
         if (phase := self.of(media)) is not None:
             self.clock.leave(phase.index)
             phase.remove(media)
-        self._listening.discard(media)
 
     def settle_at(self, media: CallMedia, when: float) -> None:
         """Let a call move close behind its phone's packets in its first slot from a time on."""
         if (phase := self.of(media)) is not None:
             slot = self.clock.slot_begun(phase.index, when) + 1
-            heappush(phase.moves, (slot - LISTEN_SLOTS, next(self._number), media))
+            self._move_after(phase, slot - LISTEN_SLOTS, media)
+
+    def _move_after(self, phase: Phase, slot: int, media: CallMedia) -> None:
+        heappush(phase.moves, (slot, next(self._number), media))
 
     def due_to_move(self, phase: Phase, slot: int) -> Iterator[CallMedia]:
         """Yield the calls that `move` is to be called for, now that a slot of theirs was sent."""
@@ -112,24 +117,31 @@ class Phases:
 
     def move(self, media: CallMedia, phase: Phase, slot: int) -> None:
         """Begin to look when a call's packets arrive; the second time, give it its new phase."""
-        if media in self._listening:
+        if media in phase.listening:
             self._change(media, phase, slot)
         else:
             self._unwatch(media, phase.epoll)
-            self._listening.add(media)
+            phase.listening.add(media)
             self.watch(media)
-            heappush(phase.moves, (slot + LISTEN_SLOTS, next(self._number), media))
+            self._move_after(phase, slot + LISTEN_SLOTS, media)
 
     def _change(self, media: CallMedia, before: Phase, slot: int) -> None:
         """Let the frame of the next slot leave sooner, or a bit later, and so on from there."""
         arrives_at = self._next_arrival(media, self.clock.begin_of(before.index, slot + 1))
+        self.clock.leave(before.index)
+        index = self.clock.choose(arrives_at)
+        first = self.clock.slot_close_to(index, arrives_at)
+        if self.clock.has_run(index, first):
+            # Late by more than the move makes up for, which would leave a frame out.
+            self.clock.join(before.index, self.clock.begin_of(before.index, slot))
+            self._move_after(before, slot + 1, media)
+            return
         speaks = media in before.speakers
-        self._unwatch(media, self.unpaced)
-        self.leave(media)
-        media.phase = index = self.clock.choose(arrives_at)
-        media.first_slot = first = self.clock.slot_close_to(index, arrives_at)
-        media.origin_ms += (slot + 1 - first) * FRAME_MS  # timestamps go on as they were
+        before.remove(media)
         self.clock.join(index, self.clock.begin_of(index, first - 1))
+        media.phase, media.first_slot = index, first
+        media.origin_ms += (slot + 1 - first) * FRAME_MS  # timestamps go on as they were
+        self._unwatch(media, self.unpaced)
         self.watch(media)
         after = self._phases[index]
         if media.path is not None:
@@ -143,7 +155,8 @@ class Phases:
         arrived_at = media.last_rtp_at
         if arrived_at is None or slot_at - arrived_at > _FRAME_S + FLOWING_S:
             return slot_at - secrets.SystemRandom().uniform(0, _FRAME_S)
-        return arrived_at + (slot_at - arrived_at) // _FRAME_S * _FRAME_S
+        # What a slot itself has read counts as of its begin, which no rounding may take for later.
+        return arrived_at + math.floor((slot_at - arrived_at) / _FRAME_S + _ROUNDING) * _FRAME_S
 
     @staticmethod
     def _unwatch(media: CallMedia, sockets: epoll) -> None:

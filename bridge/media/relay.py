@@ -114,13 +114,20 @@ class Relay:
         for phase, slots in self._phases.due(now):
             for slot in slots:
                 # A missed slot takes the packet that its calls would have taken in time.
-                self._drain(phase.epoll, ROUNDS_MAX if slot == slots[-1] else 1, now)
+                self._read(phase, slot, ROUNDS_MAX if slot == slots[-1] else 1, now)
                 self._send_slot(phase, slot)
                 if phase.speakers:
                     self._speak(phase, slot, now)
             if phase.moves:
                 self._move(phase, slots[-1])
         self._send_reports(now)
+
+    def _read(self, phase: Phase, slot: int, rounds: int, now: float) -> None:
+        self._drain(phase.epoll, rounds, now)
+        if phase.listening:
+            # What came since they were read last was there when the slot began.
+            begun_at = self._phases.clock.begin_of(phase.index, slot)
+            self._drain(self._phases.unpaced, rounds, begun_at)
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when `rtp_readable` wants to be called."""

@@ -1,5 +1,6 @@
 """The one move of a call: to a slot close behind its phone's packets, the same for every phone."""
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -23,10 +24,15 @@ from tests.lab.relay_calls import (
 
 SETTLES_AFTER_S = 1.0
 CLOSE_S = 0.004, 0.014
+UNREAD_S = 0.003
 
 
 def _failing(*_: object) -> None:
     raise RuntimeError("a bug")
+
+
+def _just_behind(_media: CallMedia, slot_at: float) -> float:
+    return slot_at - SLOT_S + 0.0005
 
 
 @pytest.fixture
@@ -43,6 +49,31 @@ def run(calls: RelayCalls, seconds: float, phone: Phone, media: CallMedia, offse
         phone.send(media, number & 0xFFFF, speech(number))
         calls.relay.rtp_readable(calls.now)
         number += 1
+
+
+def run_late(
+    calls: RelayCalls,
+    seconds: float,
+    talking: tuple[Phone, CallMedia],
+    offset_s: float,
+    late_s: float = 0.0,
+) -> None:
+    """As `run`, but each wake-up for a slot is late; what has come just before it is not read."""
+    phone, media = talking
+    end, number = calls.now + seconds, round(calls.now / SLOT_S)
+    while calls.now < end:
+        tick = calls.relay.next_tick()
+        assert tick is not None
+        if (arrives_at := number * SLOT_S + offset_s) <= tick + late_s:
+            calls.now = max(calls.now, arrives_at)
+            phone.send(media, number & 0xFFFF, speech(number))
+            number += 1
+            if calls.now < tick - UNREAD_S:
+                calls.relay.rtp_readable(calls.now)
+        else:
+            calls.now = tick + late_s
+            calls.relay.tick(calls.now)
+            calls.relay.rtp_readable(calls.now)
 
 
 def gaps(frames: list[LinkFrame]) -> list[float]:
@@ -114,6 +145,32 @@ class TestWhatTheLinkShows:
         calls.run(2.0)
         moved = [gap for gap in gaps(far.frames) if abs(gap - SLOT_S) > 1e-6]
         assert len(moved) <= 1
+
+
+class TestBusyLoop:
+    """It wakes late, or with packets in the sockets that it has not read yet."""
+
+    @pytest.mark.parametrize("offset_ms", range(20))
+    def test_what_has_come_before_a_slot_leaves_in_it(
+        self, calls: RelayCalls, offset_ms: int
+    ) -> None:
+        phone, media, _ = calls.connected()
+        media.settle_at(calls.now + SETTLES_AFTER_S)
+        run_late(calls, 0.5, (phone, media), offset_ms / 1000)
+        before = media.buffer.underruns
+        run_late(calls, 1.5, (phone, media), offset_ms / 1000)
+        assert media.buffer.underruns == before
+
+    def test_a_slot_that_has_been_run_is_not_moved_to(
+        self, calls: RelayCalls, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opened = [calls.connected() for _ in range(3 * BATCH_CALLS + 1)]
+        phone, media, far = opened[-1]
+        media.settle_at(calls.now + SETTLES_AFTER_S)
+        monkeypatch.setattr(Phases, "_next_arrival", staticmethod(_just_behind))
+        run_late(calls, 1.2, (phone, media), math.inf, 0.0065)
+        stamps = [frame.timestamp_ms for frame in far.frames]
+        assert stamps == list(range(0, 20 * len(stamps), 20))
 
 
 class TestMeanwhile:
