@@ -80,6 +80,7 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
         super().__init__(account, call_id)
         self._table = table
         self._answer_came = self._is_confirmed = False
+        self._acknowledgement = ""
         self._goodbye: Headers | None = None
 
     # Down: CallControl.
@@ -196,11 +197,14 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
     def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:  # noqa: ARG002, N802
         """An exchange is complete; worth knowing when it answers our offer.
 
-        Then the message itself comes next, except for the ACK of a re-INVITE.
+        Then the message itself comes next, except for the ACK of a re-INVITE, and for PRACK, which
+        has come.
         """
         if self.leg.awaits_answer:
             if self.getInfo().state == pj.PJSIP_INV_STATE_CONFIRMED:
                 self.leg.agreed(self._answered())
+            elif self._acknowledgement:
+                self.leg.answered(self._acknowledgement)
             else:
                 self._answer_came = True
 
@@ -229,6 +233,8 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
     def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:  # noqa: N802
         """A transaction of this call has moved on, mostly because of a message."""
         self._read_answer(prm.e)
+        message = _received(prm.e)
+        self._acknowledgement = sdp_body(message) if message.startswith("PRACK ") else ""
 
     def _read_answer(self, event: pj.SipEvent) -> None:
         """Take the phone's answer to our offer from its message: pjsua2 tells no keys."""

@@ -9,6 +9,7 @@ from tests.driver.sip_phone import (
     CALLED,
     CALLER,
     LOCAL,
+    WAIT_S,
     Answering,
     Desk,
     Recorder,
@@ -308,6 +309,28 @@ async def test_reliable_provisional_responses() -> None:
         phone.cseq = 1
         await phone.request("ACK")
         phone.cseq = 2
+        await phone.hang_up()
+
+
+async def test_our_offer_in_a_reliable_response_is_answered_by_prack() -> None:
+    desk = Desk()
+    async with running(desk) as agent, phone_of(agent) as phone:
+        await phone.request("INVITE", headers=(("Require", "100rel"), ("Supported", "100rel")))
+        await phone.receive()
+        desk.leg.progress()
+        rack = ("RAck", f"{(await phone.response(183)).get('rseq')} 1 INVITE")
+        await phone.request("PRACK", headers=(rack,), body=phone_sdp())
+        await phone.response(200, "PRACK")
+        _, remote = desk.handler.remotes
+        assert remote is not None
+        assert (remote.port, remote.telephone_event) == (4000, 101)
+        desk.leg.answer()
+        await phone.response(200)
+        phone.cseq = 1
+        await phone.request("ACK")
+        phone.cseq = 2
+        with trio.fail_after(WAIT_S):
+            await desk.handler.answered.wait()
         await phone.hang_up()
 
 
