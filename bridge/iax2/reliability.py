@@ -125,7 +125,8 @@ class ReliableSequence:
 
         The round-trip time is measured on frames that were sent once only, and until one is, new
         frames are waited for longer (Karn's rule): else nothing would be measured of a path that
-        has become slow, and all of its frames would be sent twice.
+        has become slow, and all of its frames would be sent twice. One that waited behind a lost
+        frame tells nothing of the path.
         """
         outstanding = self._outstanding
         count = (iseqno - self.oseqno + len(outstanding)) % SEQUENCE_MODULUS
@@ -134,7 +135,8 @@ class ReliableSequence:
         acknowledged = [outstanding.popleft() for _ in range(count)]
         newest = acknowledged[-1]
         if not newest.was_repeated:
-            self.measure_rtt(now - newest.sent_at, at_once=self._patience > 1)
+            if not any(arrived.was_repeated for arrived in acknowledged):
+                self.measure_rtt(now - newest.sent_at, at_once=self._patience > 1)
             self._patience = 1
         return acknowledged
 

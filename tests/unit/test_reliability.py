@@ -199,10 +199,22 @@ class TestRetransmission:
     def test_patience_ends_with_the_next_measurement(self) -> None:
         sequence = numbered(sent=1)
         sequence.due(START + 0.5)
+        sequence.acknowledge(1, START + 0.6)
         send(sequence, START + 1)
         assert sequence.acknowledge(2, START + 1.1)
         send(sequence, START + 2)
         assert sequence.next_deadline() == START + 2 + RETRANSMISSION_MIN_S
+
+    def test_what_waited_behind_a_lost_frame_measures_nothing(self) -> None:
+        """Else each loss makes the next repair slower, on a path that is as fast as before."""
+        sequence = ReliableSequence()
+        sequence.measure_rtt(0.03)
+        send(sequence)
+        sequence.due(START + 0.25)
+        send(sequence, START + 0.26)
+        assert numbers(sequence.due(START + 0.75)) == [0]
+        assert len(sequence.acknowledge(2, START + 0.755)) == 2
+        assert sequence.rtt_s == 0.03
 
     def test_never_more_than_ten_seconds_apart(self) -> None:
         sequence = ReliableSequence()
