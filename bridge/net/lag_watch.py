@@ -36,6 +36,8 @@ SPARE_LAG_S: Final = 0.02
 """Nor above this, one frame, where others take so much of the core that its own share is less."""
 PAUSE_S: Final = 0.5
 """For so long there has to be time to spare between trials, in which calls are refused."""
+SHORT_MAX_S: Final = 30.0
+"""In time for so long, there is no overload any more, however little time is to spare."""
 TRIAL_MAX_S: Final = 8.0
 """The first trial lasts from one look to the next, each further one twice as long as the last;
 four times, where that left time to spare."""
@@ -95,7 +97,7 @@ class LagWatch:
 
     def _judge(self, now: float) -> None:
         """Between trials, or at the end of one, see whether calls may be taken."""
-        is_short = self._is_short_of_time(now)
+        is_short = now - self._late_at < SHORT_MAX_S and self._is_short_of_time(now)
         if now >= self._trial_ends_at:
             self._trial_s *= 2 if is_short else 4
         if is_short:

@@ -8,7 +8,15 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from bridge.net.lag_watch import CALM_S, LAG_MAX_S, LOOK_S, REST_S, TRIAL_MAX_S, LagWatch
+from bridge.net.lag_watch import (
+    CALM_S,
+    LAG_MAX_S,
+    LOOK_S,
+    REST_S,
+    SHORT_MAX_S,
+    TRIAL_MAX_S,
+    LagWatch,
+)
 
 BEGAN = "overload: new calls get 503"
 ENDED = "overload is over"
@@ -150,6 +158,25 @@ async def test_not_over_before_there_is_time_to_spare(
         assert watch.is_overloaded() is overloaded
         await trio.sleep(CALM_S + LOOK_S)
         assert watch.is_overloaded() is (busy > 0.75)
+
+
+@pytest.mark.parametrize(("busy", "late_s"), [(0.9, 0.0), (0.4, 0.03)])
+async def test_not_for_ever_where_it_is_in_time(
+    clock: trio.testing.MockClock, busy: float, late_s: float
+) -> None:
+    """A load that would be taken, had there been no overload before it, is taken in the end."""
+    work = Work(1.0)
+    refused_until = 0.0
+    async with working(work) as watch:
+        await be_late_twice(clock)
+        began_at = clock.current_time()
+        work.change(busy)
+        for _ in range(400):
+            clock.jump(LOOK_S + late_s)
+            await trio.testing.wait_all_tasks_blocked()
+            if watch.is_overloaded():
+                refused_until = clock.current_time()
+    assert SHORT_MAX_S - 1 < refused_until - began_at < SHORT_MAX_S + CALM_S
 
 
 async def test_calls_are_taken_on_trial_behind_an_overload(clock: trio.testing.MockClock) -> None:
