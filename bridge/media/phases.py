@@ -3,9 +3,9 @@
 Owns the choice of a call's phase, and the one change of it. A call gets its phase when it is
 connected, mostly before its phone has sent anything; a frame would wait 10 ms for its slot on
 average. So once, at a time that the call's owner sets, it moves to a slot close behind the phone's
-packets. What the link shows of that may tell nothing of the phone: each call of a link moves at the
-same time after its answer, and where no packets come, as if some had come at a random time.
-What it tells is where in 20 ms the phone's packets come, to 5 ms.
+packets. What the link shows of that tells of the phone where in 20 ms its packets come, to 5 ms,
+and nothing else: each call of a link moves at the same time after its answer, and where no packets
+come, as if some had come at a random time.
 
 Must not know packets or codecs.
 """

@@ -19,8 +19,7 @@ from bridge.errors import BridgeError
 from bridge.sip.sdes import MAX_CRYPTOS, Crypto, Srtp, parse_crypto_untrusted
 
 MAX_SDP_CHARACTERS = 6000
-MAX_MEDIA_LINES = 7
-"""One less than PJSIP keeps: of an offer within a call it shows no more, as if they were all."""
+MAX_MEDIA_LINES = 7  # one less than PJSIP keeps, so that what it drops of an offer shows
 MAX_FORMATS = 64
 MAX_FMTP_CHARACTERS = 256
 PTIME_RANGE_MS = range(5, 201)
