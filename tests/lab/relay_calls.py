@@ -114,7 +114,7 @@ class RelayCalls:
         self.far_ends: dict[bytes, FarEnd] = {}
         self.sends: list[tuple[float, int, Address]] = []
         self.failures: list[tuple[CallMedia, Exception]] = []
-        ports = PortPool(first_port, last_port, random.Random(7))
+        ports = PortPool(first_port, last_port, random.SystemRandom())  # tests run side by side
         self.relay = Relay(self._send_link, ports, self._fail)
         self._call_number = 1
 
