@@ -36,12 +36,13 @@ async def test_the_far_end_learns_who_calls_and_the_link_does_not(
     }
     with AsteriskPeer(trees[version], settings) as peer:
         async with open_scene(peer, link_secret, tmp_path, overrides=overrides) as scene:
-            for caller, number, _ in calls:
+            for count, (caller, number, _) in enumerate(calls, 1):
                 call = await scene.dial(number, caller)
                 await call.answered(ANSWER_S)
+                # Asterisk forgets digits that it has acknowledged and not yet read at a HANGUP.
+                received = await received_calls(peer, count, 2)
                 await call.bye()
             await no_channel_left(peer)
-        received = await received_calls(peer, len(calls), 2)
     assert [call.digits for call in received] == [number for _, number, _ in calls]
     assert [call.caller for call in received] == [f'"" <{caller}>' for _, _, caller in calls]
     secrets = [text for call in calls for text in call if len(text) >= 7]
