@@ -3,8 +3,6 @@
 
 #include <arpa/inet.h>
 
-static const char PHONE[] = "siax_relay.phone";
-
 /* The size of what was written; 0: no address. */
 static socklen_t address_of(PyObject *pair, union address *address)
 {
@@ -40,31 +38,36 @@ static void follow(struct place *place, PyObject *pair)
     place->size = pair ? address_of(pair, &place->address) : 0;
 }
 
-static void free_phone(PyObject *capsule)
+static void free_phone(struct phone *self)
 {
-    struct phone *phone = PyCapsule_GetPointer(capsule, PHONE);
-    Py_XDECREF(phone->source.pair);
-    Py_XDECREF(phone->destination.pair);
-    PyMem_Free(phone);
+    Py_XDECREF(self->source.pair);
+    Py_XDECREF(self->destination.pair);
+    PyObject_Free(self);
 }
+
+PyTypeObject PhoneType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "siax_relay.Phone",
+    .tp_doc = "Where a phone is, as the kernel takes it.",
+    .tp_basicsize = sizeof(struct phone),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = (destructor)free_phone,
+};
 
 /* Where the phone of a latch is, kept in its slot `compiled`; NULL where there is no memory. */
 const struct phone *phone_of(PyObject *latch)
 {
     PyObject **kept = &AT(latch, SymmetricLatch, compiled);
-    struct phone *phone;
-    if (*kept && PyCapsule_IsValid(*kept, PHONE)) {
-        phone = PyCapsule_GetPointer(*kept, PHONE);
-    } else {
-        phone = PyMem_Calloc(1, sizeof *phone);
-        PyObject *capsule = phone ? PyCapsule_New(phone, PHONE, free_phone) : NULL;
-        if (!capsule) {
+    if (!*kept || !Py_IS_TYPE(*kept, &PhoneType)) {
+        struct phone *made = PyObject_New(struct phone, &PhoneType);
+        if (!made) {
             PyErr_Clear();
-            PyMem_Free(phone);
             return NULL;
         }
-        set(kept, capsule);
+        made->source = made->destination = (struct place){NULL};
+        set(kept, (PyObject *)made);
     }
+    struct phone *phone = (struct phone *)*kept;
     follow(&phone->source, AT(latch, SymmetricLatch, source));
     follow(&phone->destination, AT(latch, SymmetricLatch, destination));
     return phone;

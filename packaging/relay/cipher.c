@@ -5,39 +5,45 @@
 
 enum { RESERVE = 4096 };
 
-static const char CONTEXT[] = "siax_relay.context";
 static const uint8_t zero[BLOCK];
 
-static void free_context(PyObject *capsule)
+static void free_context(struct context *self)
 {
-    struct context *made = PyCapsule_GetPointer(capsule, CONTEXT);
-    EVP_CIPHER_CTX_free(made->cipher);
-    PyMem_Free(made);
+    EVP_CIPHER_CTX_free(self->cipher);
+    PyObject_Free(self);
 }
+
+PyTypeObject ContextType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "siax_relay.Context",
+    .tp_doc = "One direction of a call under one key.",
+    .tp_basicsize = sizeof(struct context),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = (destructor)free_context,
+};
 
 /* The context that an object keeps in its slot `compiled`; NULL where none can be made. */
 struct context *context(PyObject *key, PyObject **kept, int encipher)
 {
-    if (*kept && PyCapsule_IsValid(*kept, CONTEXT))
-        return PyCapsule_GetPointer(*kept, CONTEXT);
+    if (*kept && Py_IS_TYPE(*kept, &ContextType))
+        return (struct context *)*kept;
     if (!key || !PyBytes_CheckExact(key) || PyBytes_GET_SIZE(key) != BLOCK)
         return NULL;
-    struct context *made = PyMem_Calloc(1, sizeof *made);
-    EVP_CIPHER_CTX *keyed = EVP_CIPHER_CTX_new();
+    struct context *made = PyObject_New(struct context, &ContextType);
     const uint8_t *octets = (const uint8_t *)PyBytes_AS_STRING(key);
-    PyObject *capsule = NULL;
-    if (made && keyed
-        && EVP_CipherInit_ex(keyed, EVP_aes_128_cbc(), NULL, octets, zero, encipher) == 1)
-        capsule = PyCapsule_New(made, CONTEXT, free_context);
-    if (!capsule) {
+    if (!made) {
         PyErr_Clear();
-        EVP_CIPHER_CTX_free(keyed);
-        PyMem_Free(made);
         return NULL;
     }
-    EVP_CIPHER_CTX_set_padding(keyed, 0);
-    made->cipher = keyed;
-    set(kept, capsule);
+    made->chain = 0;
+    made->cipher = EVP_CIPHER_CTX_new();
+    if (!made->cipher
+        || EVP_CipherInit_ex(made->cipher, EVP_aes_128_cbc(), NULL, octets, zero, encipher) != 1) {
+        Py_DECREF(made);
+        return NULL;
+    }
+    EVP_CIPHER_CTX_set_padding(made->cipher, 0);
+    set(kept, (PyObject *)made);
     return made;
 }
 

@@ -100,8 +100,7 @@ static void transmit(PyObject *counters, int descriptor, const uint8_t *packet, 
 }
 
 /* Steps B to E for one mini frame; false: not plain, and nothing has changed. */
-static bool to_phone(PyObject *media, const uint8_t *datagram, Py_ssize_t octets, double now,
-                     PyObject *now_object)
+static bool to_phone(PyObject *media, const uint8_t *datagram, Py_ssize_t octets, PyObject *now)
 {
     PyObject *path = owner(AT(media, CallMedia, open_frame), VoicePath_class);
     PyObject *latch = AT(media, CallMedia, latch), *stream = AT(media, CallMedia, stream);
@@ -113,12 +112,12 @@ static bool to_phone(PyObject *media, const uint8_t *datagram, Py_ssize_t octets
     if (!path || !phone || !phone->destination.size || !IS(stream, PhoneStream)
         || !is_table(table) || !IS(counters, MediaCounters) || !PyCFunction_Check(sender)
         || AT(media, CallMedia, speaking) != Py_False
-        || !is_next(path, datagram, octets, now, &frame)
+        || !is_next(path, datagram, octets, PyFloat_AS_DOUBLE(now), &frame)
         || frame.timestamp != INT(stream, PhoneStream, _expected_ms))
         return false;
     believe(path, &frame);
     translate(table, frame.payload, frame.octets);
-    uint8_t *packet = write_header(media, &frame, now_object);
+    uint8_t *packet = write_header(media, &frame, now);
     transmit(counters, (int)INT(media, CallMedia, descriptor), packet, frame.octets,
              &phone->destination);
     return true;
@@ -145,6 +144,7 @@ typedef struct {
     bool is_empty; /* the kernel had no more than it */
     const uint8_t *datagram;
     Py_ssize_t left, segment; /* of the datagrams that the kernel joined */
+    int ahead; /* so many datagrams' calls have been asked for */
     union address source;
     PyObject *address; /* of source, as Python writes it */
     PyObject *numbers; /* of the calls with that address; borrowed while they are read */
@@ -216,22 +216,41 @@ static bool take(Link *self)
     Py_XSETREF(self->address, address);
     self->source = arrived->source;
     self->numbers = NULL;
+    self->ahead = 0;
     return true;
 }
 
 /* Step A. */
 static PyObject *call_of(Link *self, const uint8_t *datagram, PyObject *routes)
 {
-    PyObject *media = NULL;
+    PyObject *call = NULL;
     if (!self->numbers)
         self->numbers = PyDict_GetItemWithError(routes, self->address);
     if (self->numbers && PyDict_CheckExact(self->numbers)) {
         PyObject *octets = PyBytes_FromStringAndSize((const char *)datagram, MINI_CLEAR);
-        media = octets ? PyDict_GetItemWithError(self->numbers, octets) : NULL;
+        call = octets ? PyDict_GetItemWithError(self->numbers, octets) : NULL;
         Py_XDECREF(octets);
     }
     PyErr_Clear();
-    return media && IS(media, CallMedia) ? media : NULL;
+    return call;
+}
+
+/* Asks for the calls of the datagrams that come next; of messages from elsewhere, for none. */
+static void look_ahead(Link *self, PyObject *routes)
+{
+    PyObject *calls[AHEAD];
+    int count = 0;
+    Py_ssize_t left = self->left;
+    for (const uint8_t *at = self->datagram; left > 0 && count < AHEAD; at += self->segment) {
+        calls[count++] = left > MINI_CLEAR ? call_of(self, at, routes) : NULL;
+        left -= self->segment;
+    }
+    for (int i = self->next; i < self->count && count < AHEAD; i++)
+        if (self->messages[i].msg_len > MINI_CLEAR
+            && same_address(&self->arrived[i].source, &self->source))
+            calls[count++] = call_of(self, self->arrived[i].to.iov_base, routes);
+    ahead_of_link(calls, count);
+    self->ahead = count;
 }
 
 static const char link_read_doc[] =
@@ -258,12 +277,14 @@ static PyObject *link_read(Link *self, PyObject *arguments)
                 Py_RETURN_NONE;
             }
         }
+        if (self->ahead-- <= 0)
+            look_ahead(self, routes);
         const uint8_t *datagram = self->datagram;
         Py_ssize_t octets = Py_MIN(self->segment, self->left);
         self->datagram += octets;
         self->left -= octets;
         PyObject *media = octets > MINI_CLEAR ? call_of(self, datagram, routes) : NULL;
-        if (!media || !to_phone(media, datagram, octets, PyFloat_AS_DOUBLE(now), now))
+        if (!media || !IS(media, CallMedia) || !to_phone(media, datagram, octets, now))
             return Py_BuildValue("(y#Oi)", datagram, octets, self->address, limit);
     }
 }

@@ -19,7 +19,8 @@ static struct PyModuleDef module = {
 
 PyMODINIT_FUNC PyInit_siax_relay(void)
 {
-    if (PyType_Ready(&LinkType) < 0)
+    if (PyType_Ready(&LinkType) < 0 || PyType_Ready(&ContextType) < 0
+        || PyType_Ready(&PhoneType) < 0)
         return NULL;
     PyObject *made = PyModule_Create(&module);
     if (made && PyModule_AddObjectRef(made, "Link", (PyObject *)&LinkType) < 0)

@@ -5,8 +5,7 @@
 
 enum {
     EVENTS_MAX = 1024,
-    RING = 4, /* of ReorderBuffer, as the next two */
-    FRAMES_MAX = 3,
+    FRAMES_MAX = 3, /* of ReorderBuffer, as the next one */
     SHRINK_PULLS = 1500,
     DROPOUT_MAX = 3000, /* of ReceptionStatistics */
     FULL_FRAME_EVERY_MS = 0x8000,
@@ -84,7 +83,7 @@ static Py_ssize_t place_of(PyObject *buffer, uint16_t sequence)
 }
 
 /* Steps 2 to 4 for one packet; false: not plain, and nothing has changed. */
-static bool from_phone(PyObject *media, struct packet *packet, double now, PyObject *now_object)
+static bool from_phone(PyObject *media, struct packet *packet, PyObject *now)
 {
     PyObject *counters = AT(media, CallMedia, counters), *buffer = AT(media, CallMedia, buffer);
     PyObject *statistics = owner(AT(media, CallMedia, count), ReceptionStatistics_class);
@@ -104,8 +103,8 @@ static bool from_phone(PyObject *media, struct packet *packet, double now, PyObj
     translate(table, (uint8_t *)PyBytes_AS_STRING(frame), octets);
     PyList_SetItem(AT(buffer, ReorderBuffer, _frames), place, frame);
     ADD(buffer, ReorderBuffer, _held, 1);
-    count(statistics, packet, ahead, now);
-    SET(media, CallMedia, last_rtp_at, Py_NewRef(now_object));
+    count(statistics, packet, ahead, PyFloat_AS_DOUBLE(now));
+    SET(media, CallMedia, last_rtp_at, Py_NewRef(now));
     ADD(counters, MediaCounters, received, 1);
     return true;
 }
@@ -119,8 +118,7 @@ static int leave(PyObject *rest, int descriptor, PyObject *packet)
     return failed ? -1 : 0;
 }
 
-static int read_phone(PyObject *media, int descriptor, double now, PyObject *now_object,
-                      PyObject *rest)
+static int read_phone(PyObject *media, int descriptor, PyObject *now, PyObject *rest)
 {
     /* Only a bare socket's own recvfrom is read here: SRTP has another in its place. */
     if (!media || !IS(media, CallMedia) || !PyCFunction_Check(AT(media, CallMedia, receive)))
@@ -132,9 +130,36 @@ static int read_phone(PyObject *media, int descriptor, double now, PyObject *now
     packet.size = recvfrom(descriptor, octets, sizeof octets, MSG_DONTWAIT, &source.any, &size);
     if (packet.size < 0) /* read again by Python, which finds and counts what is wrong */
         return leave(rest, descriptor, Py_NewRef(Py_None));
-    if (from_phone(media, &packet, now, now_object))
+    if (from_phone(media, &packet, now))
         return 0;
     return leave(rest, descriptor, Py_BuildValue("(y#N)", octets, packet.size, pair_of(&source)));
+}
+
+/* The calls of the sockets of some events: held, for Python may run before they are read. */
+static void find(const struct epoll_event *ready, int count, PyObject *calls, PyObject **found)
+{
+    for (int i = 0; i < count; i++) {
+        PyObject *number = PyLong_FromLong(ready[i].data.fd);
+        found[i] = number ? PyDict_GetItemWithError(calls, number) : NULL;
+        Py_XDECREF(number);
+    }
+    PyErr_Clear();
+    ahead_of_phones(found, count);
+    for (int i = 0; i < count; i++)
+        Py_XINCREF(found[i]);
+}
+
+static int read_some(const struct epoll_event *ready, int count, PyObject *calls, PyObject *now,
+                     PyObject *rest)
+{
+    PyObject *found[AHEAD];
+    int failed = 0;
+    find(ready, count, calls, found);
+    for (int i = 0; i < count; i++) {
+        failed = failed || read_phone(found[i], ready[i].data.fd, now, rest);
+        Py_XDECREF(found[i]);
+    }
+    return failed;
 }
 
 const char read_phones_doc[] =
@@ -145,9 +170,8 @@ const char read_phones_doc[] =
 PyObject *read_phones(PyObject *self, PyObject *arguments)
 {
     static struct epoll_event ready[EVENTS_MAX];
-    PyObject *sockets, *calls, *now_object;
-    if (!PyArg_ParseTuple(arguments, "OO!O!", &sockets, &PyDict_Type, &calls, &PyFloat_Type,
-                          &now_object))
+    PyObject *sockets, *calls, *now;
+    if (!PyArg_ParseTuple(arguments, "OO!O!", &sockets, &PyDict_Type, &calls, &PyFloat_Type, &now))
         return NULL;
     int descriptor = PyObject_AsFileDescriptor(sockets);
     if (descriptor < 0)
@@ -158,14 +182,9 @@ PyObject *read_phones(PyObject *self, PyObject *arguments)
     if (count <= 0)
         Py_RETURN_NONE;
     PyObject *rest = PyList_New(0);
-    for (int i = 0; rest && i < count; i++) {
-        PyObject *number = PyLong_FromLong(ready[i].data.fd);
-        PyObject *media = number ? PyDict_GetItemWithError(calls, number) : NULL;
-        Py_XDECREF(number);
-        if (PyErr_Occurred()
-            || read_phone(media, ready[i].data.fd, PyFloat_AS_DOUBLE(now_object), now_object, rest))
+    for (int i = 0; rest && i < count; i += AHEAD)
+        if (read_some(ready + i, Py_MIN(AHEAD, count - i), calls, now, rest))
             Py_CLEAR(rest);
-    }
     return rest;
 }
 
@@ -251,6 +270,18 @@ static PyObject *seal(PyObject *media, long long slot)
     return datagram;
 }
 
+static int seal_one(PyObject *media, long long slot, PyObject *datagrams, PyObject *rest)
+{
+    if (!IS(media, CallMedia))
+        return PyList_Append(rest, media);
+    if (slot < INT(media, CallMedia, first_slot))
+        return 0;
+    PyObject *datagram = seal(media, slot);
+    int failed = PyList_Append(datagram ? datagrams : rest, datagram ? datagram : media);
+    Py_XDECREF(datagram);
+    return failed;
+}
+
 const char seal_slot_doc[] =
 "seal_slot(calls, slot) -> (datagrams, calls)\n\n"
 "Take and seal the frames of one slot; the calls that come back are Python's to serve.";
@@ -262,17 +293,12 @@ PyObject *seal_slot(PyObject *self, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "O!L", &PyTuple_Type, &calls, &slot))
         return NULL;
     PyObject *datagrams = PyList_New(0), *rest = PyList_New(0);
-    int failed = !datagrams || !rest;
-    for (Py_ssize_t i = 0; !failed && i < PyTuple_GET_SIZE(calls); i++) {
-        PyObject *media = PyTuple_GET_ITEM(calls, i);
-        PyObject *datagram = NULL;
-        if (IS(media, CallMedia)) {
-            if (slot < INT(media, CallMedia, first_slot))
-                continue;
-            datagram = seal(media, slot);
-        }
-        failed = PyList_Append(datagram ? datagrams : rest, datagram ? datagram : media);
-        Py_XDECREF(datagram);
+    int failed = !datagrams || !rest, count = (int)PyTuple_GET_SIZE(calls);
+    for (int i = 0; !failed && i < count; i++) {
+        PyObject *const *next = &PyTuple_GET_ITEM(calls, i);
+        if (i % AHEAD == 0)
+            ahead_of_slot(next, Py_MIN(AHEAD, count - i));
+        failed = seal_one(*next, slot, datagrams, rest);
     }
     if (failed) {
         Py_XDECREF(datagrams);

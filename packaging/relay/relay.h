@@ -10,6 +10,8 @@
  *   seal_slot     steps 5 and 6: the mini frames of one slot
  *   Link.read     steps A to E: mini frames of the link, out to the phones
  *
+ * Each of them asks for the memory of the next few calls at once, before it needs it: ahead.c.
+ *
  * The numbers in comments are the steps of relay.py. Slots are found by name when configure() is
  * called; a class that has lost one is refused there.
  */
@@ -34,6 +36,7 @@ enum {
     RTP_HEADER = 12,
     FRAME_MS = 20,
     SAMPLES_PER_MS = 8,
+    RING = 4, /* of ReorderBuffer */
     PHONE_MAX = 479, /* DATAGRAM_OCTETS_MAX of relay.py */
     PLAIN_MAX = PHONE_MAX + 3 * BLOCK,
 };
@@ -140,9 +143,11 @@ struct place { /* an address in both forms */
     union address address;
     socklen_t size; /* 0: no address */
 };
-struct phone {
+struct phone { /* a Python object that a latch keeps in its slot `compiled` */
+    PyObject_HEAD
     struct place source, destination;
 };
+extern PyTypeObject PhoneType;
 
 extern const struct phone *phone_of(PyObject *latch);
 extern bool same_address(const union address *one, const union address *other);
@@ -150,15 +155,25 @@ extern PyObject *pair_of(const union address *address);
 
 /* cipher.c: AES-128-CBC, and random padding */
 
-struct context {
+struct context { /* a Python object that Sealer and Opener keep in their slot `compiled` */
+    PyObject_HEAD
     EVP_CIPHER_CTX *cipher;
     uint8_t chain; /* the last octet of what went through before */
 };
+extern PyTypeObject ContextType;
 
 extern struct context *context(PyObject *key, PyObject **kept, int encipher);
 extern bool encipher(struct context *context, uint8_t *to, uint8_t *plain, int octets);
 extern bool decipher(struct context *context, uint8_t *plain, const uint8_t *from, int octets);
 extern bool draw(uint8_t *to, size_t octets);
+
+/* ahead.c: calls whose packets come next, AHEAD of them at most; one that is NULL is passed over */
+
+enum { AHEAD = 16 };
+
+extern void ahead_of_phones(PyObject *const *calls, int count);
+extern void ahead_of_slot(PyObject *const *calls, int count);
+extern void ahead_of_link(PyObject *const *calls, int count);
 
 /* phones.c, link.c: the two directions */
 
