@@ -123,6 +123,7 @@ class Phases:
             self._unwatch(media, phase.epoll)
             phase.listening.add(media)
             self.watch(media)
+            media.buffer.shrink()
             self._move_after(phase, slot + LISTEN_SLOTS, media)
 
     def _change(self, media: CallMedia, before: Phase, slot: int) -> None:
@@ -136,6 +137,8 @@ class Phases:
             self.clock.join(before.index, self.clock.begin_of(before.index, slot))
             self._move_after(before, slot + 1, media)
             return
+        # A frame that was kept for a slot too close to its arrival waits here no longer.
+        media.buffer.shrink()
         speaks = media in before.speakers
         before.remove(media)
         self.clock.join(index, self.clock.begin_of(index, first - 1))

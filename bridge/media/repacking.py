@@ -127,7 +127,7 @@ class RepackingBuffer:
         self._surplus = min(self._surplus, len(audio))
         self._pulls += 1
         if self._pulls == _SHRINK_PULLS:
-            self._shrink()
+            self.shrink()
         return frame
 
     def _begin_at(self, timestamp: int, payload: bytes) -> None:
@@ -152,8 +152,9 @@ class RepackingBuffer:
         del self._audio[: self._frame_octets]
         self._head = self._head + FRAME_MS * SAMPLES_PER_MS & TIMESTAMP_MASK
 
-    def _shrink(self) -> None:
-        if self._surplus >= self._frame_octets:
+    def shrink(self) -> None:
+        """Drop a frame that all pulls since the last time could have done without."""
+        if self._surplus >= self._frame_octets and self._pulls:
             self._drop_frame()
             self.slips += 1
         self._pulls = 0
