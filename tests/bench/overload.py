@@ -1,6 +1,6 @@
 """What a gateway does when twice the calls that it can carry are placed on it.
 
-    python -m tests.bench.overload --gateway bridge --calls 1600 --seconds 5
+    python -m tests.bench.overload --gateway bridge --calls 2000 --seconds 5
 
 Calls with audio come at a steady rate until all are offered, and those that were taken are held.
 Then half of the calls end, others call, and all hang up. What phones and far end saw is told for
@@ -29,7 +29,7 @@ from tests.bench.usage import yardstick_ms
 from tests.lab import LabError
 from tests.lab.results import record
 
-OFFERED: Final = {"bridge": 1600, "asterisk": 300}
+OFFERED: Final = {"bridge": 2000, "asterisk": 300}
 """Twice what each carries on 2 cores that it shares with load and far end."""
 JUDGED: Final = "bridge"
 """The others are there to compare with."""
