@@ -76,12 +76,19 @@ static void phone_details(PyObject *media)
         fetch(PyMethod_GET_SELF(count), (size_t)ReceptionStatistics_class->tp_basicsize);
 }
 
-static void fetch_places(PyObject *media)
+/* Those that wait in a plain buffer, or NULL. */
+static PyObject *frames_of(PyObject *media)
 {
     PyObject *buffer = AT(media, CallMedia, buffer);
     PyObject *frames = IS(buffer, ReorderBuffer) ? AT(buffer, ReorderBuffer, _frames) : NULL;
-    if (frames && PyList_CheckExact(frames))
-        fetch(((PyListObject *)frames)->ob_item, RING * sizeof(PyObject *));
+    return frames && PyList_CheckExact(frames) && PyList_GET_SIZE(frames) == RING ? frames : NULL;
+}
+
+static void fetch_places(PyObject *media)
+{
+    PyObject *frames = frames_of(media);
+    if (frames)
+        fetch(&PyList_GET_ITEM(frames, 0), RING * sizeof(PyObject *));
 }
 
 static void phone_numbers(PyObject *media)
@@ -141,12 +148,13 @@ static void slot_key(PyObject *media)
 
 static void slot_cipher(PyObject *media)
 {
-    PyObject *sealer = sealer_of(media), *buffer = AT(media, CallMedia, buffer);
+    PyObject *sealer = sealer_of(media), *frames = frames_of(media);
     if (sealer)
         fetch_cipher(AT(sealer, Sealer, compiled));
-    PyObject *frames = IS(buffer, ReorderBuffer) ? AT(buffer, ReorderBuffer, _frames) : NULL;
-    if (frames && PyList_CheckExact(frames) && PyList_GET_SIZE(frames) == RING)
-        fetch(PyList_GET_ITEM(frames, INT(buffer, ReorderBuffer, _head) & (RING - 1)), VOICE);
+    if (frames) {
+        long long head = INT(AT(media, CallMedia, buffer), ReorderBuffer, _head);
+        fetch(PyList_GET_ITEM(frames, head & (RING - 1)), VOICE);
+    }
 }
 
 /* From the link: steps A to E. */
