@@ -42,6 +42,17 @@ static void walk(PyObject *const *calls, int count, step *const *steps)
 #define FETCH_WHOLE(object, class, name, of) \
     fetch(AT(object, class, name), (size_t)of##_class->tp_basicsize)
 
+/* The context that a call's Sealer or Opener keeps, by their slots; NULL where there is none. */
+static PyObject *kept_by(PyObject *media, Py_ssize_t user, PyTypeObject *class, Py_ssize_t compiled)
+{
+    PyObject *path = AT(media, CallMedia, path);
+    PyObject *found = IS(path, VoicePath) ? *(PyObject **)((char *)path + user) : NULL;
+    return found && Py_IS_TYPE(found, class) ? *(PyObject **)((char *)found + compiled) : NULL;
+}
+
+#define SEALING(media) kept_by(media, VoicePath_sealer, Sealer_class, Sealer_compiled)
+#define OPENING(media) kept_by(media, VoicePath_opener, Opener_class, Opener_compiled)
+
 static void fetch_cipher(PyObject *kept)
 {
     if (kept && Py_IS_TYPE(kept, &ContextType))
@@ -131,26 +142,16 @@ static void slot_details(PyObject *media)
     }
 }
 
-static PyObject *sealer_of(PyObject *media)
-{
-    PyObject *path = AT(media, CallMedia, path);
-    PyObject *sealer = IS(path, VoicePath) ? AT(path, VoicePath, sealer) : NULL;
-    return sealer && IS(sealer, Sealer) ? sealer : NULL;
-}
-
 static void slot_key(PyObject *media)
 {
-    PyObject *sealer = sealer_of(media);
     fetch_places(media);
-    if (sealer)
-        fetch(AT(sealer, Sealer, compiled), sizeof(struct context));
+    fetch(SEALING(media), sizeof(struct context));
 }
 
 static void slot_cipher(PyObject *media)
 {
-    PyObject *sealer = sealer_of(media), *frames = frames_of(media);
-    if (sealer)
-        fetch_cipher(AT(sealer, Sealer, compiled));
+    PyObject *frames = frames_of(media);
+    fetch_cipher(SEALING(media));
     if (frames) {
         long long head = INT(AT(media, CallMedia, buffer), ReorderBuffer, _head);
         fetch(PyList_GET_ITEM(frames, head & (RING - 1)), VOICE);
@@ -196,29 +197,18 @@ static void link_details(PyObject *media)
     }
 }
 
-static PyObject *opener_of(PyObject *media)
-{
-    PyObject *path = AT(media, CallMedia, path);
-    PyObject *opener = IS(path, VoicePath) ? AT(path, VoicePath, opener) : NULL;
-    return opener && IS(opener, Opener) ? opener : NULL;
-}
-
 static void link_key(PyObject *media)
 {
-    PyObject *opener = opener_of(media);
-    if (!opener)
-        return;
-    PyObject *clock = AT(AT(media, CallMedia, path), VoicePath, _clock);
-    fetch(AT(opener, Opener, compiled), sizeof(struct context));
-    if (IS(clock, ReceiveClock))
+    PyObject *path = AT(media, CallMedia, path);
+    PyObject *clock = IS(path, VoicePath) ? AT(path, VoicePath, _clock) : NULL;
+    fetch(OPENING(media), sizeof(struct context));
+    if (clock && IS(clock, ReceiveClock))
         FETCH(clock, ReceiveClock, _offset_ms);
 }
 
 static void link_cipher(PyObject *media)
 {
-    PyObject *opener = opener_of(media);
-    if (opener)
-        fetch_cipher(AT(opener, Opener, compiled));
+    fetch_cipher(OPENING(media));
 }
 
 void ahead_of_phones(PyObject *const *calls, int count)
