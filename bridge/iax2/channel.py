@@ -4,7 +4,6 @@ Owns call numbers, sequence, timestamps and keys. Knows nothing of states or han
 """
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
 from struct import Struct
 from typing import Final, TypeGuard
 
@@ -27,6 +26,7 @@ from bridge.iax2.keys import KeyOrigin, KeyUse, ReceiveKeys
 from bridge.iax2.plausibility import is_echo, is_plausible
 from bridge.iax2.reliability import Order, Outstanding, ReliableSequence
 from bridge.iax2.services import FrameWatch
+from bridge.iax2.statistics import ChannelStatistics
 from bridge.iax2.voice import VoicePath
 
 _IAX_SUBCLASSES: Final = frozenset(IaxSubclass)
@@ -37,25 +37,6 @@ _ACK_TYPE_AT: Final = _ACK_NUMBERS.size
 _ACK_TYPE: Final = bytes((FrameType.IAX, IaxSubclass.ACK))
 _STATELESS: Final = (0x8000 | CALL_NUMBER_STATELESS).to_bytes(2, "big")
 _ENDS: Final = frozenset({IaxSubclass.HANGUP, IaxSubclass.REJECT, IaxSubclass.INVAL})
-
-
-@dataclass(slots=True)
-class ChannelStatistics:
-    """Counts of full frames as seen on the wire; voice is counted in VoicePath."""
-
-    sent_encrypted: int = 0
-    sent_clear: int = 0
-    received_encrypted: int = 0
-    received_clear: int = 0
-    retransmitted: int = 0
-    repeated_challenges: int = 0
-    out_of_order: int = 0
-    dropped_clear: int = 0
-    ends_in_clear: int = 0
-    accepted_in_clear: int = 0
-    dropped_implausible: int = 0
-    dropped_malformed: int = 0
-    dropped_illegal: int = 0
 
 
 class FrameChannel:
@@ -136,6 +117,8 @@ class FrameChannel:
             ciphers=(self.sealer, self.keys.current),
             clock=self.clock,
             started_at=self._started_at,
+            sequence=self.sequence if self._watch is None else None,
+            statistics=self.statistics,
         )
 
     def send(

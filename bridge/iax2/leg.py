@@ -3,11 +3,12 @@
 from itertools import count
 
 from bridge.iax2.auth import Address
-from bridge.iax2.channel import ChannelStatistics, FrameChannel
+from bridge.iax2.channel import FrameChannel
 from bridge.iax2.reports import ReceptionReport
 from bridge.iax2.rotation import CallKeys, keys_in_use
 from bridge.iax2.services import CallServices
 from bridge.iax2.states import State
+from bridge.iax2.statistics import ChannelStatistics
 from bridge.iax2.timers import Timers
 from bridge.iax2.voice import VoicePath
 

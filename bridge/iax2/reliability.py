@@ -86,7 +86,7 @@ class ReliableSequence:
         self.iseqno = 0
         self.acknowledgement_owed = False
         self._patience = 1
-        self._outstanding: deque[Outstanding] = deque()
+        self._outstanding: list[Outstanding] = []
         self._held: dict[int, FullFrame] = {}
         self._sent_timestamps_ms: deque[int] = deque(maxlen=SEQUENCE_MODULUS)
         self._vnak_sendable_at = self._vnak_answerable_at = -math.inf
@@ -132,7 +132,8 @@ class ReliableSequence:
         count = (iseqno - self.oseqno + len(outstanding)) % SEQUENCE_MODULUS
         if not 0 < count <= len(outstanding):
             return []
-        acknowledged = [outstanding.popleft() for _ in range(count)]
+        acknowledged = outstanding[:count]
+        del outstanding[:count]
         newest = acknowledged[-1]
         if not newest.was_repeated:
             if not any(arrived.was_repeated for arrived in acknowledged):

@@ -15,6 +15,8 @@ from bridge.iax2.cipher import MINI_CLEAR_OCTETS, Opener, Sealer, encrypted_octe
 from bridge.iax2.clock import MINI_MODULUS, TIMESTAMP_MODULUS, ReceiveClock
 from bridge.iax2.constants import Format
 from bridge.iax2.keys import ReceiveKeys
+from bridge.iax2.reliability import ReliableSequence
+from bridge.iax2.statistics import ChannelStatistics
 
 FRAME_MS: Final = 20
 FRAME_OCTETS: Final = {
@@ -58,6 +60,8 @@ class VoicePath:
         dropped_size, dropped_implausible: Mini frames not believed.
         jitter_ms: Interarrival jitter of the peer's voice (RFC 3550 section 6.4.1).
         out_of_order: Voice frames older than one that came before.
+        sequence, statistics: Of the call's full frames: a compiled fast path takes their ACKs, too,
+            where `sequence` is given.
     """
 
     __slots__ = (
@@ -85,6 +89,8 @@ class VoicePath:
         "route",
         "sealer",
         "sent",
+        "sequence",
+        "statistics",
     )
 
     def __init__(
@@ -96,6 +102,8 @@ class VoicePath:
         ciphers: tuple[Sealer, Opener],
         clock: ReceiveClock,
         started_at: float,
+        sequence: ReliableSequence | None = None,
+        statistics: ChannelStatistics | None = None,
     ) -> None:
         address, peer_call_number = peer
         self.format = media_format
@@ -108,6 +116,8 @@ class VoicePath:
         self._datagram_octets = MINI_CLEAR_OCTETS + encrypted_octets(self._body_octets)
         self._clock = clock
         self._started_at = started_at
+        self.sequence = sequence
+        self.statistics = statistics
         self._full_frame_period = -1
         self._first_timestamp_ms = self.last_timestamp_ms = self._deviation_ms = 0
         self.jitter_ms = 0.0

@@ -2,6 +2,7 @@
 
 relay.py is the reference and serves whatever is not plain. The twin (packaging/relay) relays the
 plain packets between: it reads and writes the same objects, and hands back all else untouched.
+Between voice of the link it takes plain ACKs, too, whose reference is `FrameChannel.take_ack`.
 """
 
 import os
@@ -13,6 +14,9 @@ from typing import Any, Final, Protocol
 from bridge.iax2.auth import Address
 from bridge.iax2.cipher import Opener, Sealer
 from bridge.iax2.clock import ReceiveClock
+from bridge.iax2.frames import FullFrame
+from bridge.iax2.reliability import Outstanding, ReliableSequence
+from bridge.iax2.statistics import ChannelStatistics
 from bridge.iax2.voice import VoicePath
 from bridge.media.call_media import CallMedia
 from bridge.media.counters import MediaCounters
@@ -28,11 +32,15 @@ CLASSES: Final[Mapping[str, type]] = {
     known.__name__: known
     for known in (
         CallMedia,
+        ChannelStatistics,
+        FullFrame,
         MediaCounters,
         Opener,
+        Outstanding,
         PhoneStream,
         ReceiveClock,
         ReceptionStatistics,
+        ReliableSequence,
         ReorderBuffer,
         Sealer,
         SymmetricLatch,
@@ -45,8 +53,11 @@ _EVENTS_MAX: Final = 1024
 
 Packet = tuple[int, tuple[bytes, Address] | None]
 """A socket's descriptor; and the packet that was read from it and its source, unless it waits."""
-LinkReader = Callable[[float, int], tuple[bytes, Address, int] | None]
-"""Relays what comes from the link within a limit of reads; gives what is not plain, one by one."""
+LinkReader = Callable[[float, int], tuple[bytes, Address, int] | bool]
+"""Relays what comes from the link within a limit of reads; gives what is not plain, one by one.
+
+At the end it tells whether it has taken ACKs.
+"""
 
 
 class FastPath(Protocol):

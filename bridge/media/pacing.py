@@ -24,8 +24,10 @@ _RING_MASK: Final = _RING - 1
 _SEQUENCE_MASK: Final = 0xFFFF
 _HALF_SEQUENCE: Final = 0x8000
 _RESTART_FRAMES: Final = 100
-_SHRINK_PULLS: Final = 1500
-"""30 s: a shallower buffer after each quiet moment would lose a frame at the next late one."""
+PATIENCE_PULLS: Final = 250
+PATIENCE_MAX_PULLS: Final = 1500
+"""5 s at first, and 30 s in the end: a buffer that is shallower after each quiet moment loses a
+frame at the next late one."""
 
 NO_AUDIO: Final = b""
 """What a sequence number that carries no audio (a digit's) puts into the buffer."""
@@ -35,8 +37,10 @@ class ReorderBuffer:
     """At most three frames of one phone, in order of their sequence numbers.
 
     One frame waiting is the target. A frame that misses its pull leaves the buffer one deeper,
-    which later jitter then fits into; when all pulls of 30 s could have done without the deepest
-    frame, one is dropped. So a drifting clock shows as a frame skipped or filled in now and then.
+    which later jitter then fits into; when all pulls of 5 s could have done without the deepest
+    frame, one is dropped, and the next time it takes twice as long, up to 30 s. So what happens
+    once is soon forgotten, a phone that is late time and again keeps its depth, and a drifting
+    clock shows as a frame skipped or filled in now and then.
 
     Attributes:
         underruns: Pulls that found nothing to play.
@@ -51,6 +55,7 @@ class ReorderBuffer:
         "_held",
         "_idle",
         "_owed",
+        "_patience",
         "_pulls",
         "_surplus",
         "late",
@@ -61,6 +66,7 @@ class ReorderBuffer:
 
     def __init__(self) -> None:
         self.underruns = self.late = self.overruns = self.slips = 0
+        self._patience = PATIENCE_PULLS
         self.clear()
 
     def clear(self) -> None:
@@ -113,8 +119,8 @@ class ReorderBuffer:
         if held < self._surplus:  # noqa: PLR1730 - min() costs a call, 50 times a second and call
             self._surplus = held
         self._pulls += 1
-        if self._pulls == _SHRINK_PULLS:
-            self.shrink()
+        if self._pulls == self._patience and self.shrink():
+            self._patience = min(2 * self._patience, PATIENCE_MAX_PULLS)
         return frame
 
     def _pass_over(self, frame: bytes | None) -> None:
@@ -147,13 +153,15 @@ class ReorderBuffer:
         self._idle = False
         self._head = sequence
 
-    def shrink(self) -> None:
-        """Drop a frame that all pulls since the last time could have done without."""
-        if self._surplus and self._pulls:
+    def shrink(self) -> bool:
+        """Drop a frame if all pulls since the last time could have done without it; tell so."""
+        is_deep = bool(self._surplus and self._pulls)
+        if is_deep:
             self.slips += self._drop_oldest()
             self._owed = 0
         self._pulls = 0
         self._surplus = _FRAMES_MAX
+        return is_deep
 
 
 class PhaseClock:

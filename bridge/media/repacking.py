@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bridge.media import codecs
 from bridge.media.counters import MediaCounters
-from bridge.media.pacing import FRAME_MS
+from bridge.media.pacing import FRAME_MS, PATIENCE_MAX_PULLS, PATIENCE_PULLS
 from bridge.media.ports import Send
 from bridge.media.rtp import (
     HEADER_OCTETS,
@@ -30,8 +30,6 @@ _LATE_SAMPLES_MAX: Final = 2000 * SAMPLES_PER_MS
 """What seems to be later than that has a new clock."""
 _HALF: Final = 0x8000_0000
 _HALF_SEQUENCE: Final = 0x8000
-_SHRINK_PULLS: Final = 1500
-"""30 s, as the reorder buffer of plain packets has it."""
 
 
 class RepackingBuffer:
@@ -39,9 +37,9 @@ class RepackingBuffer:
 
     One packet and what is left of a frame wait; what is left at the very end is never heard. A
     packet that misses its pull leaves the buffer deeper by one frame, which later jitter fits into,
-    and 30 s without need of it take it away. Where packets are missing between others there is
-    silence. After a pause, be it silence suppression or loss, audio begins anew, without the depth
-    of before.
+    and 5 to 30 s without need of it take it away, as in the reorder buffer. Where packets are
+    missing between others there is silence. After a pause, be it silence suppression or loss, audio
+    begins anew, without the depth of before.
 
     Attributes:
         underruns: Pulls that found no whole frame.
@@ -56,6 +54,7 @@ class RepackingBuffer:
         "_head",
         "_idle",
         "_octets_max",
+        "_patience",
         "_pulls",
         "_samples",
         "_silence",
@@ -75,6 +74,7 @@ class RepackingBuffer:
             CodecError: The format has no table.
         """
         self.underruns = self.late = self.overruns = self.slips = 0
+        self._patience = PATIENCE_PULLS
         self._frame_octets = codecs.frame_octets(format_)
         self._unit_octets, unit_ms = codecs.unit(format_)
         self._unit_samples = unit_ms * SAMPLES_PER_MS
@@ -126,8 +126,8 @@ class RepackingBuffer:
         self._drop_frame()
         self._surplus = min(self._surplus, len(audio))
         self._pulls += 1
-        if self._pulls == _SHRINK_PULLS:
-            self.shrink()
+        if self._pulls == self._patience and self.shrink():
+            self._patience = min(2 * self._patience, PATIENCE_MAX_PULLS)
         return frame
 
     def _begin_at(self, timestamp: int, payload: bytes) -> None:
@@ -152,13 +152,15 @@ class RepackingBuffer:
         del self._audio[: self._frame_octets]
         self._head = self._head + FRAME_MS * SAMPLES_PER_MS & TIMESTAMP_MASK
 
-    def shrink(self) -> None:
-        """Drop a frame that all pulls since the last time could have done without."""
-        if self._surplus >= self._frame_octets and self._pulls:
+    def shrink(self) -> bool:
+        """Drop a frame if all pulls since the last time could have done without it; tell so."""
+        is_deep = self._surplus >= self._frame_octets and self._pulls > 0
+        if is_deep:
             self._drop_frame()
             self.slips += 1
         self._pulls = 0
         self._surplus = self._octets_max
+        return is_deep
 
     def _silent(self, octets: int) -> bytes:
         return (self._silence * (octets // self._frame_octets + 1))[:octets]

@@ -214,7 +214,10 @@ class LinkSocket:
     def _receive_some(self, now: float) -> None:
         if self._read is not None:
             left = DATAGRAMS_PER_PASS_MAX
-            while (unusual := self._read(now, left)) is not None:
+            while (unusual := self._read(now, left)) is not False:
+                if unusual is True:
+                    self._alarm_is_stale = True
+                    break
                 datagram, address, left = unusual
                 self._take(datagram, address, now)
             return

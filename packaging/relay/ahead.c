@@ -133,6 +133,7 @@ static void slot_details(PyObject *media)
         fetch(AT(buffer, ReorderBuffer, _frames), sizeof(PyListObject));
         FETCH(buffer, ReorderBuffer, _head);
         FETCH(buffer, ReorderBuffer, _pulls);
+        FETCH(buffer, ReorderBuffer, _patience);
     }
     if (IS(path, VoicePath)) {
         FETCH_WHOLE(path, VoicePath, sealer, Sealer);
@@ -211,6 +212,79 @@ static void link_cipher(PyObject *media)
     fetch_cipher(OPENING(media));
 }
 
+/* From the link: ACKs. */
+
+static void ack_parts(PyObject *media)
+{
+    FETCH_WHOLE(media, CallMedia, path, VoicePath);
+    FETCH_METHOD(media, CallMedia, open_frame);
+}
+
+static void ack_details(PyObject *media)
+{
+    PyObject *path = AT(media, CallMedia, path);
+    if (!IS(path, VoicePath))
+        return;
+    FETCH_WHOLE(path, VoicePath, opener, Opener);
+    FETCH_WHOLE(path, VoicePath, sequence, ReliableSequence);
+    FETCH_WHOLE(path, VoicePath, statistics, ChannelStatistics);
+    FETCH(path, VoicePath, _clear_header);
+}
+
+/* The sequence of a call's full frames, or NULL. */
+static PyObject *sequence_of(PyObject *media)
+{
+    PyObject *path = AT(media, CallMedia, path);
+    PyObject *sequence = IS(path, VoicePath) ? AT(path, VoicePath, sequence) : Py_None;
+    return IS(sequence, ReliableSequence) ? sequence : NULL;
+}
+
+static void ack_key(PyObject *media)
+{
+    PyObject *sequence = sequence_of(media);
+    fetch(OPENING(media), sizeof(struct context));
+    if (!sequence)
+        return;
+    PyObject *statistics = AT(AT(media, CallMedia, path), VoicePath, statistics);
+    fetch(AT(sequence, ReliableSequence, _outstanding), sizeof(PyListObject));
+    FETCH(sequence, ReliableSequence, rtt_s);
+    if (IS(statistics, ChannelStatistics))
+        FETCH(statistics, ChannelStatistics, received_encrypted);
+}
+
+static void ack_list(PyObject *media)
+{
+    PyObject *sequence = sequence_of(media);
+    fetch_cipher(OPENING(media));
+    if (sequence && PyList_CheckExact(AT(sequence, ReliableSequence, _outstanding)))
+        fetch(((PyListObject *)AT(sequence, ReliableSequence, _outstanding))->ob_item, 1);
+}
+
+/* The frame that waits longest for its ACK, or NULL. */
+static PyObject *oldest_of(PyObject *media)
+{
+    PyObject *sequence = sequence_of(media);
+    PyObject *waiting = sequence ? AT(sequence, ReliableSequence, _outstanding) : NULL;
+    bool waits = waiting && PyList_CheckExact(waiting) && PyList_GET_SIZE(waiting);
+    return waits ? PyList_GET_ITEM(waiting, 0) : NULL;
+}
+
+static void ack_oldest(PyObject *media)
+{
+    PyObject *oldest = oldest_of(media);
+    if (oldest)
+        fetch(oldest, (size_t)Outstanding_class->tp_basicsize);
+}
+
+static void ack_frame(PyObject *media)
+{
+    PyObject *oldest = oldest_of(media);
+    if (oldest && IS(oldest, Outstanding)) {
+        FETCH_WHOLE(oldest, Outstanding, frame, FullFrame);
+        FETCH(oldest, Outstanding, sent_at);
+    }
+}
+
 void ahead_of_phones(PyObject *const *calls, int count)
 {
     static step *const steps[] = {phone_parts, phone_details, phone_numbers, NULL};
@@ -226,5 +300,12 @@ void ahead_of_slot(PyObject *const *calls, int count)
 void ahead_of_link(PyObject *const *calls, int count)
 {
     static step *const steps[] = {link_parts, link_details, link_key, link_cipher, NULL};
+    walk(calls, count, steps);
+}
+
+void ahead_of_acks(PyObject *const *calls, int count)
+{
+    static step *const steps[] = {ack_parts, ack_details, ack_key, ack_list, ack_oldest,
+                                  ack_frame, NULL};
     walk(calls, count, steps);
 }

@@ -3,7 +3,7 @@
 
 #include <netinet/udp.h>
 
-enum { LINK_MAX = 65535, DEVIATION_MAX_MS = 1000 };
+enum { LINK_MAX = 65535, DEVIATION_MAX_MS = 1000, FULL = 0x80 /* in the first octet */ };
 static const double JITTER_GAIN = 1.0 / 16, DRIFT_GAIN = 1.0 / 16;
 
 struct frame {
@@ -142,6 +142,7 @@ typedef struct {
     struct mmsghdr messages[BATCH];
     int count, next; /* of the batch */
     bool is_empty; /* the kernel had no more than it */
+    bool took_acks;
     const uint8_t *datagram;
     Py_ssize_t left, segment; /* of the datagrams that the kernel joined */
     int ahead; /* so many datagrams' calls have been asked for */
@@ -220,14 +221,15 @@ static bool take(Link *self)
     return true;
 }
 
-/* Step A. */
+/* Step A; a full frame's number is that of its call's mini frames. */
 static PyObject *call_of(Link *self, const uint8_t *datagram, PyObject *routes)
 {
     PyObject *call = NULL;
     if (!self->numbers)
         self->numbers = PyDict_GetItemWithError(routes, self->address);
     if (self->numbers && PyDict_CheckExact(self->numbers)) {
-        PyObject *octets = PyBytes_FromStringAndSize((const char *)datagram, MINI_CLEAR);
+        const char number[MINI_CLEAR] = {datagram[0] & ~FULL, datagram[1]};
+        PyObject *octets = PyBytes_FromStringAndSize(number, MINI_CLEAR);
         call = octets ? PyDict_GetItemWithError(self->numbers, octets) : NULL;
         Py_XDECREF(octets);
     }
@@ -238,25 +240,41 @@ static PyObject *call_of(Link *self, const uint8_t *datagram, PyObject *routes)
 /* Asks for the calls of the datagrams that come next; of messages from elsewhere, for none. */
 static void look_ahead(Link *self, PyObject *routes)
 {
-    PyObject *calls[AHEAD];
-    int count = 0;
+    PyObject *voice[AHEAD], *acks[AHEAD];
+    int voices = 0, others = 0;
     Py_ssize_t left = self->left;
-    for (const uint8_t *at = self->datagram; left > 0 && count < AHEAD; at += self->segment) {
-        calls[count++] = left > MINI_CLEAR ? call_of(self, at, routes) : NULL;
-        left -= self->segment;
-    }
-    for (int i = self->next; i < self->count && count < AHEAD; i++)
+    for (const uint8_t *at = self->datagram; left > MINI_CLEAR && voices + others < AHEAD;
+         at += self->segment, left -= self->segment)
+        *(*at & FULL ? &acks[others++] : &voice[voices++]) = call_of(self, at, routes);
+    for (int i = self->next; i < self->count && voices + others < AHEAD; i++) {
+        const uint8_t *at = self->arrived[i].to.iov_base;
         if (self->messages[i].msg_len > MINI_CLEAR
             && same_address(&self->arrived[i].source, &self->source))
-            calls[count++] = call_of(self, self->arrived[i].to.iov_base, routes);
-    ahead_of_link(calls, count);
-    self->ahead = count;
+            *(*at & FULL ? &acks[others++] : &voice[voices++]) = call_of(self, at, routes);
+    }
+    ahead_of_link(voice, voices);
+    ahead_of_acks(acks, others);
+    self->ahead = voices + others;
 }
 
 static const char link_read_doc[] =
-"read(routes, now, limit) -> (datagram, address, left) or None\n\n"
+"read(routes, now, limit) -> (datagram, address, left) or bool\n\n"
 "Relay mini frames until one datagram is not plain, which comes back with what is left of the\n"
-"limit; None where nothing more has come, or the limit is reached.";
+"limit. Where nothing more has come, or the limit is reached: whether ACKs were taken since\n"
+"that was said before.";
+
+/* Steps B to E, or the like for an ACK; false: not plain, and nothing has changed. */
+static bool serve(Link *self, PyObject *media, const uint8_t *datagram, Py_ssize_t octets,
+                  PyObject *now)
+{
+    if (!media || !IS(media, CallMedia))
+        return false;
+    if (!(*datagram & FULL))
+        return to_phone(media, datagram, octets, now);
+    bool is_taken = take_ack(media, datagram, octets, PyFloat_AS_DOUBLE(now));
+    self->took_acks |= is_taken;
+    return is_taken;
+}
 
 static PyObject *link_read(Link *self, PyObject *arguments)
 {
@@ -273,8 +291,9 @@ static PyObject *link_read(Link *self, PyObject *arguments)
             } else if (limit > 0 && !self->is_empty) {
                 limit -= receive(self, limit);
             } else {
-                self->is_empty = false; /* until it is asked the next time */
-                Py_RETURN_NONE;
+                PyObject *took_acks = PyBool_FromLong(self->took_acks);
+                self->is_empty = self->took_acks = false; /* until it is asked the next time */
+                return took_acks;
             }
         }
         if (self->ahead-- <= 0)
@@ -284,7 +303,7 @@ static PyObject *link_read(Link *self, PyObject *arguments)
         self->datagram += octets;
         self->left -= octets;
         PyObject *media = octets > MINI_CLEAR ? call_of(self, datagram, routes) : NULL;
-        if (!media || !IS(media, CallMedia) || !to_phone(media, datagram, octets, now))
+        if (!serve(self, media, datagram, octets, now))
             return Py_BuildValue("(y#Oi)", datagram, octets, self->address, limit);
     }
 }

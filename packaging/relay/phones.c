@@ -6,7 +6,6 @@
 enum {
     EVENTS_MAX = 1024,
     FRAMES_MAX = 3, /* of ReorderBuffer, as the next one */
-    SHRINK_PULLS = 1500,
     DROPOUT_MAX = 3000, /* of ReceptionStatistics */
     FULL_FRAME_EVERY_MS = 0x8000,
 };
@@ -247,7 +246,7 @@ static PyObject *seal(PyObject *media, long long slot)
     long long head = INT(buffer, ReorderBuffer, _head);
     uint32_t timestamp = (uint32_t)(INT(media, CallMedia, origin_ms) + slot * FRAME_MS);
     if (!PyList_CheckExact(frames) || PyList_GET_SIZE(frames) != RING
-        || INT(buffer, ReorderBuffer, _pulls) + 1 >= SHRINK_PULLS
+        || INT(buffer, ReorderBuffer, _pulls) + 1 >= INT(buffer, ReorderBuffer, _patience)
         || timestamp / FULL_FRAME_EVERY_MS != INT(path, VoicePath, _full_frame_period))
         return NULL;
     PyObject *frame = PyList_GET_ITEM(frames, head & (RING - 1));

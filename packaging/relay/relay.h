@@ -8,7 +8,7 @@
  *
  *   read_phones   steps 1 to 4: a packet of each socket that has one, into its reorder buffer
  *   seal_slot     steps 5 and 6: the mini frames of one slot
- *   Link.read     steps A to E: mini frames of the link, out to the phones
+ *   Link.read     steps A to E: mini frames of the link, out to the phones; and calls' ACKs
  *
  * Each of them asks for the memory of the next few calls at once, before it needs it: ahead.c.
  *
@@ -45,7 +45,8 @@ enum {
 /* objects.c: the slots of Python's objects */
 
 #define CLASSES(X) X(CallMedia) X(MediaCounters) X(SymmetricLatch) X(ReceptionStatistics) \
-    X(ReorderBuffer) X(PhoneStream) X(VoicePath) X(ReceiveClock) X(Sealer) X(Opener)
+    X(ReorderBuffer) X(PhoneStream) X(VoicePath) X(ReceiveClock) X(Sealer) X(Opener) \
+    X(ChannelStatistics) X(ReliableSequence) X(Outstanding) X(FullFrame)
 #define SLOTS(X) \
     X(CallMedia, latch) X(CallMedia, counters) X(CallMedia, buffer) X(CallMedia, stream) \
     X(CallMedia, packet_octets) X(CallMedia, payload_type) X(CallMedia, phone_sends) \
@@ -60,7 +61,7 @@ enum {
     X(ReceptionStatistics, _jitter_16) X(ReceptionStatistics, _transit) \
     X(ReceptionStatistics, _clock_rate_hz) \
     X(ReorderBuffer, _frames) X(ReorderBuffer, _head) X(ReorderBuffer, _held) \
-    X(ReorderBuffer, _idle) X(ReorderBuffer, _pulls) X(ReorderBuffer, _surplus) \
+    X(ReorderBuffer, _idle) X(ReorderBuffer, _patience) X(ReorderBuffer, _pulls) X(ReorderBuffer, _surplus) \
     X(ReorderBuffer, _owed) X(ReorderBuffer, underruns) \
     X(PhoneStream, ssrc) X(PhoneStream, timestamp) X(PhoneStream, timestamp_at) \
     X(PhoneStream, _expected_ms) X(PhoneStream, _offset_samples) X(PhoneStream, _sequence) \
@@ -68,8 +69,14 @@ enum {
     X(VoicePath, jitter_ms) X(VoicePath, last_timestamp_ms) X(VoicePath, _deviation_ms) \
     X(VoicePath, _full_frame_period) X(VoicePath, _clear_header) X(VoicePath, _clock) \
     X(VoicePath, _datagram_octets) X(VoicePath, _body_octets) X(VoicePath, _rivals) \
+    X(VoicePath, sequence) X(VoicePath, statistics) \
     X(ReceiveClock, _offset_ms) \
-    X(Sealer, key) X(Sealer, compiled) X(Opener, key) X(Opener, compiled)
+    X(Sealer, key) X(Sealer, compiled) X(Opener, key) X(Opener, compiled) \
+    X(ChannelStatistics, received_encrypted) \
+    X(ReliableSequence, rtt_s) X(ReliableSequence, oseqno) X(ReliableSequence, iseqno) \
+    X(ReliableSequence, _patience) X(ReliableSequence, _outstanding) \
+    X(Outstanding, frame) X(Outstanding, tag) X(Outstanding, sent_at) \
+    X(Outstanding, was_repeated) X(FullFrame, timestamp_ms)
 
 #define DECLARE_CLASS(name) extern PyTypeObject *name##_class;
 CLASSES(DECLARE_CLASS)
@@ -174,6 +181,11 @@ enum { AHEAD = 16 };
 extern void ahead_of_phones(PyObject *const *calls, int count);
 extern void ahead_of_slot(PyObject *const *calls, int count);
 extern void ahead_of_link(PyObject *const *calls, int count);
+extern void ahead_of_acks(PyObject *const *calls, int count);
+
+/* acks.c: an ACK of the link */
+
+extern bool take_ack(PyObject *media, const uint8_t *datagram, Py_ssize_t octets, double now);
 
 /* phones.c, link.c: the two directions */
 

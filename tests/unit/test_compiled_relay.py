@@ -69,7 +69,7 @@ class Side:
         """Do what is due now, and look at what has come out."""
         self.now = now
         left = 64
-        while self.read is not None and (unusual := self.read(now, left)) is not None:
+        while self.read is not None and not isinstance(unusual := self.read(now, left), bool):
             datagram, address, left = unusual
             self.relay.receive_link(datagram, address, now)
         if self.read is None:
@@ -264,7 +264,7 @@ def test_more_than_a_batch_comes_from_the_link_in_order_and_within_the_limit(
         for _ in range(3):
             left = 40
             got.append([])
-            while (unusual := read(1.0, left)) is not None:
+            while not isinstance(unusual := read(1.0, left), bool):
                 datagram, address, left = unusual
                 got[-1].append((datagram, address))
         assert [len(turn) for turn in got] == [40, 10, 0]

@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from itertools import count
 
 import pytest
 from hypothesis import given
@@ -160,6 +161,22 @@ class TestReorderBuffer:
             buffer.pull()
         assert buffer.slips <= 1
         assert buffer.underruns <= 1
+
+    def test_a_frame_too_deep_goes_after_5_s_and_each_time_after_twice_as_long(self) -> None:
+        """All but the first late packet fall into a period that has begun, and spoil it."""
+        buffer = ReorderBuffer()
+        numbers = count()
+        waited = []
+        for slips in range(1, 6):
+            buffer.pull()  # misses its frame
+            put(buffer, [next(numbers)])
+            pulls = 0
+            while buffer.slips < slips:
+                put(buffer, [next(numbers)])
+                buffer.pull()
+                pulls += 1
+            waited.append(pulls)
+        assert waited == [250, 2 * 500, 2 * 1000, 2 * 1500, 2 * 1500]
 
     @pytest.mark.parametrize("drift", [-0.0002, 0.0002])
     def test_drift_becomes_slips(self, drift: float) -> None:
