@@ -191,9 +191,9 @@ class ReliableSequence:
     def next_deadline(self) -> float | None:
         """Return when the next retransmission is due."""
         outstanding = self._outstanding
-        if len(outstanding) == 1:
-            return outstanding[0].deadline
-        return min([waiting.deadline for waiting in outstanding], default=None)
+        if len(outstanding) > 1:
+            return min([waiting.deadline for waiting in outstanding])
+        return outstanding[0].deadline if outstanding else None
 
     def due(self, now: float, *, handshake: bool = False) -> list[Outstanding]:
         """Return the frames to send again now, oldest first, and schedule their next time.

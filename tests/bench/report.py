@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from tests.bench.measuring import Point
 from tests.bench.overload_result import table as overload_table
+from tests.bench.set_up import markdown as set_up_table
 from tests.bench.table import BRIDGE, growth_told, markdown, verdicts
 
 TEMPLATE: Final = Path(__file__).resolve().parent / "performance.md.template"
@@ -31,6 +32,7 @@ def render(results: Mapping[str, Any], overload: Mapping[str, Any] | None = None
         window_s=f"{points[0].window_s:.0f}" if points else "0",
         points=markdown(points),
         growth="\n".join(f"- {line}" for line in growth_told(points)),
+        set_up=set_up_table(results["set_up"]) if results.get("set_up") else "Not measured.",
         idle=_idle(points),
         overload=overload_table(overload["gateways"]) if overload else "Not measured.",
         verdicts="\n".join(f"- {verdict}" for verdict in verdicts(points)),

@@ -8,9 +8,10 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,8 +22,11 @@ from tests.bench.gateways import GATEWAYS, Site
 from tests.bench.load import LoadPlan
 from tests.bench.measuring import Point, measure
 from tests.bench.picture import draw
+from tests.bench.set_up import RATES, RATES_ALONE, measure_set_up
+from tests.bench.set_up import SECONDS as RATE_SECONDS
+from tests.bench.set_up import table as set_up_table
 from tests.bench.table import BRIDGE, growth_told, table, verdicts
-from tests.bench.tools import build_tools
+from tests.bench.tools import Tools, build_tools
 from tests.lab import LabError
 
 CALLS: Final = (10, 50, 100, 200)
@@ -54,8 +58,13 @@ def machine() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
         "kernel": platform.release(),
-        "python": platform.python_version(),
+        "python": platform.python_version() + _whose_python(),
     }
+
+
+def _whose_python() -> str:
+    """Distributions build theirs with the help of profiles, by which it is a tenth faster."""
+    return " of the distribution" if sys.base_prefix == "/usr" else ", not the distribution's"
 
 
 def _cpu_model() -> str:
@@ -81,44 +90,67 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--calls", type=_numbers, help="like 10,50,100,200")
     parser.add_argument("--alone", type=_numbers, help="like 500,1000: calls of the bridge alone")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="each measured window")
+    parser.add_argument("--rates", type=_numbers, help="calls a second to set up, like 100,200")
+    parser.add_argument("--rates-alone", type=_numbers, help="like 300,400: of the bridge alone")
     parser.add_argument("--gateways", type=_names, default=tuple(GATEWAYS))
     parser.add_argument("--json", type=Path, help="write all figures there")
     parser.add_argument("--pictures", type=Path, help="draw them into this folder")
     parser.add_argument("--batches", action="store_true", help="far end uses UDP_SEGMENT/UDP_GRO")
     options = parser.parse_args()
-    if options.calls is None:
+    if options.calls is None and options.rates is None:
         options.calls, options.alone = CALLS, options.alone or CALLS_ALONE
+        options.rates, options.rates_alone = RATES, options.rates_alone or RATES_ALONE
     return options
 
 
-def _measure_all(options: argparse.Namespace) -> tuple[list[Point], list[str]]:
+@dataclass(slots=True)
+class Results:
+    """All that was measured, and what could not be."""
+
+    points: list[Point] = field(default_factory=list)
+    set_up: list[Mapping[str, Any]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def write(self, path: Path, *, batches: bool) -> None:
+        """Write the figures as JSON."""
+        results = {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": machine(),
+            "versions": {point.gateway: point.version for point in self.points},
+            "batches": batches,
+            "points": [asdict(point) for point in self.points],
+            "set_up": self.set_up,
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _measure_all(options: argparse.Namespace) -> Results:
     """Measures what was asked for; a gateway that fails at one point does not end the others."""
-    tools, site = build_tools(), Site.free()
-    flags = ["--batches"] * options.batches
-    points: list[Point] = []
-    errors: list[str] = []
-    for calls, name in plan(options.calls, options.gateways, options.alone or ()):
-        print(f"measuring {name} with {calls} calls ...", file=sys.stderr, flush=True)
-        load = LoadPlan(calls, rate_per_s=SET_UP_RATE_PER_S, window_s=options.seconds)
+    tools, site, results = build_tools(), Site.free(), Results()
+    for what, found, measure_one in _measurements(options, tools, site, results):
+        print(f"measuring {what} ...", file=sys.stderr, flush=True)
         try:
-            points.append(measure(name, site, tools, load, flags))
+            found.append(measure_one())
         except LabError as error:
-            errors.append(f"{name} with {calls} calls: {error}")
+            results.errors.append(f"{what}: {error}")
         if options.json is not None:
-            _write(options.json, points, options)
-    return points, errors
+            results.write(options.json, batches=options.batches)
+    return results
 
 
-def _write(path: Path, points: Sequence[Point], options: argparse.Namespace) -> None:
-    results = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": {point.gateway: point.version for point in points},
-        "batches": options.batches,
-        "points": [asdict(point) for point in points],
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1) + "\n")
+def _measurements(
+    options: argparse.Namespace, tools: Tools, site: Site, results: Results
+) -> Iterator[tuple[str, list[Any], Callable[[], Any]]]:
+    """Yields what is to be measured, in words, where its figures belong, and what measures it."""
+    flags = ["--batches"] * options.batches
+    for calls, name in plan(options.calls or (), options.gateways, options.alone or ()):
+        load = LoadPlan(calls, rate_per_s=SET_UP_RATE_PER_S, window_s=options.seconds)
+        measure_calls = partial(measure, name, site, tools, load, flags)
+        yield f"{name} with {calls} calls", results.points, measure_calls
+    for rate, name in plan(options.rates or (), options.gateways, options.rates_alone or ()):
+        measure_rate = partial(measure_set_up, name, tools, rate, RATE_SECONDS)
+        yield f"{name} with {rate} calls a second", results.set_up, measure_rate
 
 
 def main() -> None:
@@ -126,17 +158,21 @@ def main() -> None:
     options = _options()
     frame_cost.main()
     try:
-        points, errors = _measure_all(options)
+        results = _measure_all(options)
     except LabError as error:
         raise SystemExit(f"bench: {error}") from error
-    print(table(points), *growth_told(points), sep="\n")
-    if options.pictures is not None:
+    points = results.points
+    if points:
+        print(table(points), *growth_told(points), sep="\n")
+    if results.set_up:
+        print(set_up_table(results.set_up))
+    if points and options.pictures is not None:
         draw(points, options.pictures)
     if any(point.strangers > STRANGERS_MAX for point in points):
         print("Other work kept this machine busy: these figures are worse than the gateways are.")
     found = list(verdicts(points))
-    print(*found, *errors, sep="\n")
-    raise SystemExit(0 if all(verdict.met for verdict in found) and not errors else 1)
+    print(*found, *results.errors, sep="\n")
+    raise SystemExit(0 if all(verdict.met for verdict in found) and not results.errors else 1)
 
 
 if __name__ == "__main__":

@@ -103,18 +103,27 @@ def rows(points: Sequence[Point]) -> Iterator[tuple[str, ...]]:
 
 def table(points: Sequence[Point]) -> str:
     """The rows in columns for a terminal."""
-    lines = [COLUMNS, *rows(points)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
+    return columns([COLUMNS, *rows(points)])
+
+
+def markdown(points: Sequence[Point]) -> str:
+    """The rows as a Markdown table."""
+    return pipes([COLUMNS, *rows(points)])
+
+
+def columns(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of equally many cells, aligned for a terminal; the first one is their head."""
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
         for line in lines
     )
 
 
-def markdown(points: Sequence[Point]) -> str:
-    """The rows as a Markdown table."""
-    lines = [COLUMNS, ("---:",) * len(COLUMNS), *rows(points)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def pipes(lines: Sequence[Sequence[str]]) -> str:
+    """The same as a Markdown table."""
+    head, *others = lines
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ("---:",) * len(head), *others))
 
 
 def verdicts(points: Sequence[Point]) -> Iterator[Verdict]:

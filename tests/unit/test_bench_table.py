@@ -37,6 +37,21 @@ BRIDGE_50 = Point(
     load={"media": MEDIA},
     far_end={},
 )
+SET_UP_BRIDGE = {
+    "gateway": "bridge",
+    "calls": 1000,
+    "rate_per_s": 100.0,
+    "failed": 0,
+    "cpu_ms_per_call": 2.5,
+    "trying_p99_ms": 7.0,
+    "yardstick_ms": 2.0,
+}
+SET_UP_ASTERISK = SET_UP_BRIDGE | {
+    "gateway": "asterisk",
+    "cpu_ms_per_call": 5.0,
+    "failed": 3,
+    "trying_p99_ms": None,
+}
 ASTERISK_50 = replace(BRIDGE_50, gateway="asterisk", cpu_ms_per_call_s=10.4)
 
 
@@ -153,11 +168,14 @@ def test_the_document_holds_every_point() -> None:
         "machine": {"cpu": "some", "cores": 2, "kernel": "6.1", "python": "3.11"},
         "versions": {"bridge": "siax 1", "asterisk": "22"},
         "points": [_as_json(BRIDGE_50), _as_json(ASTERISK_50)],
+        "set_up": [SET_UP_ASTERISK, SET_UP_BRIDGE],
     }
     text = render(results)
     assert "Measured on 2026-01-02: some, 2 cores, Linux 6.1" in text
     assert "| 50 | asterisk | 10.40 | 5.2 x |" in text
     assert "| bridge | 0.2 | 80 |" in text
+    assert "| 100 | bridge | 2.50 | - | 0 of 1000 | 7.0 | 2.00 |" in text
+    assert "| 100 | asterisk | 5.00 | 2.0 x | 3 of 1000 | - | 2.00 |" in text
     assert "$" not in text
 
 

@@ -1,0 +1,72 @@
+"""Calls set up and torn down at rates, gateways side by side: what each costs, how late it is told.
+
+python -m tests.bench.run --rates 100,200
+
+A call is up for 0.2 s and some more for its digits. Phones are silent, so Asterisk relays nothing;
+the bridge sends its 50 frames a second all the same, as it always does.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from tests.bench.call_rate import measure_call_rate, summary
+from tests.bench.table import BRIDGE, NOTHING, columns, pipes
+from tests.bench.tools import Tools
+from tests.bench.usage import yardstick_ms
+
+RATES: Final = (100, 200)
+RATES_ALONE: Final = (300, 400)
+"""For the bridge alone: Asterisk takes no more than 200 to 300 a second."""
+SECONDS: Final = 10.0
+COLUMNS: Final = (
+    "calls a second",
+    "gateway",
+    "CPU ms a call",
+    "ratio",
+    "failed of all",
+    "first response p99 ms",
+    "yardstick ms",
+)
+
+Row = Mapping[str, Any]
+
+
+def measure_set_up(name: str, tools: Tools, rate_per_s: float, seconds: float) -> Row:
+    """Measures one gateway at one rate, flat and fit for JSON.
+
+    Raises:
+        LabError: A program did not start, or ended early.
+    """
+    speed_before_ms = yardstick_ms()
+    result = measure_call_rate(name, tools, rate_per_s, seconds)
+    speed_ms = (speed_before_ms + yardstick_ms()) / 2
+    return {"gateway": name, **summary(result), "yardstick_ms": round(speed_ms, 2)}
+
+
+def lines(measured: Sequence[Row]) -> Iterator[tuple[str, ...]]:
+    """One line for each; `ratio` is the CPU against the bridge's at that rate."""
+    own = {
+        row["rate_per_s"]: row["cpu_ms_per_call"] for row in measured if row["gateway"] == BRIDGE
+    }
+    for row in sorted(measured, key=lambda row: (row["rate_per_s"], row["gateway"] != BRIDGE)):
+        cpu_ms, bridge_ms = row["cpu_ms_per_call"], own.get(row["rate_per_s"])
+        compares = row["gateway"] != BRIDGE and bridge_ms
+        yield (
+            f"{row['rate_per_s']:g}",
+            row["gateway"],
+            f"{cpu_ms:.2f}",
+            f"{cpu_ms / bridge_ms:.1f} x" if compares else NOTHING,
+            f"{row['failed']} of {row['calls']}",
+            f"{row['trying_p99_ms']:.1f}" if row["trying_p99_ms"] else NOTHING,
+            f"{row['yardstick_ms']:.2f}",
+        )
+
+
+def table(measured: Sequence[Row]) -> str:
+    """The lines in columns for a terminal."""
+    return columns([COLUMNS, *lines(measured)])
+
+
+def markdown(measured: Sequence[Row]) -> str:
+    """The lines as a Markdown table."""
+    return pipes([COLUMNS, *lines(measured)])
