@@ -63,7 +63,7 @@ def machine() -> dict[str, Any]:
 
 
 def _whose_python() -> str:
-    """Distributions build theirs with the help of profiles, by which it is a tenth faster."""
+    """Distributions build theirs with the help of profiles, so that it is a faster one."""
     return " of the distribution" if sys.base_prefix == "/usr" else ", not the distribution's"
 
 
