@@ -36,10 +36,11 @@ def test_every_number_is_read_as_it_was_dialed(
             "calls_failed": sum(outcome.failed.values()),
             "dialing_s_p50": round(dialing_s[len(dialing_s) // 2], 3),
             "dialing_s_longest": round(dialing_s[-1], 3),
+            "machine_was_late_s": round(outcome.late_s, 3),
         },
     )
     assert outcome.wrong == 0
     assert not outcome.failed
     assert len(dialing_s) == len(plan)
     if not loss:
-        assert dialing_s[-1] < DIALING_MAX_S
+        assert dialing_s[-1] < DIALING_MAX_S + outcome.late_s

@@ -3,6 +3,7 @@
 An Asterisk stands where the bridge will: SIP phone -> Asterisk -> encrypted IAX2 -> far end.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 
@@ -15,10 +16,12 @@ from tests.lab.asterisk import AsteriskPeer
 from tests.lab.asterisk_config import SipSide, far_end, sip_gateway
 from tests.lab.asterisk_fetch import AsteriskTree
 from tests.lab.capture import assert_absent
+from tests.lab.nursery import open_lab_nursery
 from tests.lab.phone import SipPhone, open_phone
 from tests.lab.phone_call import PhoneCall
 from tests.lab.proxy import open_proxy
 from tests.lab.scene import no_channel_left
+from tests.lab.stalls import StallWatch
 from tests.lab.tone import tone, tone_share
 
 DIGITS = "5551234987"
@@ -54,19 +57,24 @@ async def test_a_call_through_two_asterisks(
     async with open_proxy(peer.settings.address) as link, open_phone() as phone:
         settings = sip_gateway(free_iax_address(), sip_side, link.address[0], link_secret)
         with AsteriskPeer(trees[other], settings) as gateway:
-            call = await _call(phone, gateway, sip_side)
-            call.audio.source = call.audio.marked
-            await call.answered(10)
-            await trio.sleep(3)
-            await call.bye()
+            async with open_lab_nursery() as nursery:
+                stalls = StallWatch([os.getpid(), gateway.pid, peer.pid])
+                nursery.start_soon(stalls.run)
+                call = await _call(phone, gateway, sip_side)
+                call.audio.source = call.audio.marked
+                await call.answered(10)
+                await trio.sleep(3)
+                await call.bye()
             assert gateway.channel_count() == 0
     assert [(c.digits, c.secure_media) for c in peer.received_calls()] == [(DIGITS, "1")]
     report = call.audio.echo_report()
     assert report.sent > 100
-    # Two Asterisks, and nothing of ours between them, now and then drop one frame of a call.
+    # Two Asterisks, and nothing of ours between them, now and then drop one frame of a call, and
+    # one where the machine let a frame come late.
     # Where one was lost: before the link, on the far side of it, or behind it.
     on_link = Counter(d.source for d in link.datagrams if len(d.payload) in AUDIO_OCTETS)
-    assert report.lost <= 1, f"audio frames on the link, by sender: {dict(on_link)}"
+    allowed = 1 + len(stalls.late_at_s)
+    assert report.lost <= allowed, f"audio frames on the link, by sender: {dict(on_link)}"
     assert_absent(link.datagrams, [DIGITS])
     # Asterisk as caller tells who calls, in clear: the search finds what is there.
     with pytest.raises(AssertionError, match="stands on the link, as ASCII"):

@@ -23,10 +23,12 @@ class StallWatch:
     Attributes:
         pids: The processes to watch; few, for each look takes time from the phone.
         late_at_s: When that was seen, on trio's clock.
+        late_s: How long that was in all.
     """
 
     pids: Sequence[int]
     late_at_s: list[float] = field(default_factory=list, repr=False)
+    late_s: float = 0.0
 
     async def run(self) -> None:
         """Samples until cancelled."""
@@ -37,8 +39,9 @@ class StallWatch:
             woken_s = trio.current_time()
             before_s, waited_s = waited_s, self._waited_s()
             delays_s = [after - before for after, before in zip(waited_s, before_s, strict=True)]
-            if max([woken_s - due_s, *delays_s]) > LATE_S:
+            if (late_s := max([woken_s - due_s, *delays_s])) > LATE_S:
                 self.late_at_s.append(woken_s)
+                self.late_s += late_s
 
     def _waited_s(self) -> list[float]:
         return [_run_delay_s(Path(f"/proc/{pid}/schedstat")) for pid in self.pids]

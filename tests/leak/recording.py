@@ -16,13 +16,16 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
+
+import trio
 
 from tests.bench.gateways import BridgeGateway, Site
 from tests.bench.load import LoadPlan, failures, run_load
@@ -32,7 +35,9 @@ from tests.lab.asterisk import AsteriskPeer
 from tests.lab.asterisk_config import far_end
 from tests.lab.asterisk_fetch import AsteriskTree
 from tests.lab.bridge_process import ROOT
+from tests.lab.nursery import open_lab_nursery
 from tests.lab.scene import DIAL_PREFIX
+from tests.lab.stalls import StallWatch
 from tests.leak.calls import Seen, SeenCall, sort_calls
 from tests.leak.plan import PlannedCall
 
@@ -72,12 +77,14 @@ class Outcome:
         dialing_s: From the far end's answer to the number's delivery, for each call.
         wrong: Numbers that the far end did not read as they were dialed.
         failed: Calls that did not end as planned, by what happened.
+        late_s: How long the machine kept bridge or far end waiting meanwhile.
     """
 
     seen: Sequence[SeenCall]
     dialing_s: Sequence[float]
     wrong: int
     failed: dict[str, int]
+    late_s: float
 
 
 def place_calls(
@@ -108,14 +115,26 @@ def place_calls(
         load = LoadPlan(
             len(plan), pace.rate_per_s, hold_s=pace.hold_s, media=media, numbers=numbers
         )
-        result = run_load(build_tools(), site.phone, bridge.sip_address, load)
+        place = partial(run_load, build_tools(), site.phone, bridge.sip_address, load)
+        result, late_s = trio.run(_watched, place, [bridge.pid, peer.pid])
         bridge.finish()
         read = Counter(call.digits for call in peer.received_calls())
         dialing_s = _dialing_s(bridge.log.read_text())
         stack.close()
         seen = sort_calls(notes.read_bytes())
     wrong = sum((Counter(call.number for call in plan) - read).values())
-    return Outcome(seen, dialing_s, wrong, failures(result))
+    return Outcome(seen, dialing_s, wrong, failures(result), late_s)
+
+
+async def _watched(
+    place: Callable[[], Mapping[str, Any]], pids: Sequence[int]
+) -> tuple[Mapping[str, Any], float]:
+    """Places calls; how long the machine kept any of some processes waiting comes with it."""
+    async with open_lab_nursery() as nursery:
+        stalls = StallWatch(pids)
+        nursery.start_soon(stalls.run)
+        result = await trio.to_thread.run_sync(place)
+    return result, stalls.late_s
 
 
 def record_calls(

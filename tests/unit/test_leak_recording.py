@@ -45,7 +45,7 @@ def record(tree: AsteriskTree, plan: Sequence[PlannedCall] = PLAN) -> list[recor
 def test_recording_is_made_once_and_holds_no_number(
     outcomes: list[Outcome], tree: AsteriskTree, tmp_path: Path
 ) -> None:
-    outcomes.append(Outcome(seen_calls(len(PLAN)), [], 0, {}))
+    outcomes.append(Outcome(seen_calls(len(PLAN)), [], 0, {}, 0.0))
     calls = record(tree)
     assert [call.seen[0].at_ms for call in calls] == list(range(len(PLAN)))
     assert record(tree) == calls
@@ -57,9 +57,9 @@ def test_recording_is_made_once_and_holds_no_number(
 @pytest.mark.parametrize(
     "bad",
     [
-        Outcome(seen_calls(len(PLAN)), [], 1, {}),
-        Outcome(seen_calls(len(PLAN)), [], 0, {"refused": 1}),
-        Outcome(seen_calls(len(PLAN) + 1), [], 0, {}),
+        Outcome(seen_calls(len(PLAN)), [], 1, {}, 0.0),
+        Outcome(seen_calls(len(PLAN)), [], 0, {"refused": 1}, 0.0),
+        Outcome(seen_calls(len(PLAN) + 1), [], 0, {}, 0.0),
     ],
     ids=["a wrong number", "a refused call", "a call too many"],
 )
