@@ -28,6 +28,8 @@ PATIENCE_PULLS: Final = 250
 PATIENCE_MAX_PULLS: Final = 1500
 """5 s at first, and 30 s in the end: a buffer that is shallower after each quiet moment loses a
 frame at the next late one."""
+DEEP_PULLS_MIN: Final = 3
+"""So many in a row leave more behind than what is left of a packet of 60 ms, or of a burst."""
 
 NO_AUDIO: Final = b""
 """What a sequence number that carries no audio (a digit's) puts into the buffer."""
@@ -37,10 +39,10 @@ class ReorderBuffer:
     """At most three frames of one phone, in order of their sequence numbers.
 
     One frame waiting is the target. A frame that misses its pull leaves the buffer one deeper,
-    which later jitter then fits into; when all pulls of 5 s could have done without the deepest
-    frame, one is dropped, and the next time it takes twice as long, up to 30 s. So what happens
-    once is soon forgotten, a phone that is late time and again keeps its depth, and a drifting
-    clock shows as a frame skipped or filled in now and then.
+    which later jitter then fits into; when each pull of 5 s has left one behind, one is dropped,
+    and the next time it takes twice as long, up to 30 s. So what happens once is soon forgotten, a
+    phone that is late time and again keeps its depth, and a drifting clock shows as a frame skipped
+    or filled in now and then.
 
     Attributes:
         underruns: Pulls that found nothing to play.
@@ -50,14 +52,13 @@ class ReorderBuffer:
     """
 
     __slots__ = (
+        "_deep_pulls",
         "_frames",
         "_head",
         "_held",
         "_idle",
         "_owed",
         "_patience",
-        "_pulls",
-        "_surplus",
         "late",
         "overruns",
         "slips",
@@ -76,8 +77,7 @@ class ReorderBuffer:
         self._held = 0  # frames waiting
         self._idle = True  # no packet yet, so `_head` means nothing
         self._owed = 0  # pulls answered by silence, whose frames need not be waited for again
-        self._pulls = 0
-        self._surplus = _FRAMES_MAX
+        self._deep_pulls = 0  # in a row, each of which has left a frame behind
 
     def put(self, sequence: int, frame: bytes) -> None:
         """Take the frame of an RTP sequence number, or NO_AUDIO; whatever the number is."""
@@ -109,17 +109,16 @@ class ReorderBuffer:
                 break
             if frame is None and not (self._held and self._owed):
                 self._owed = min(self._owed + 1, _FRAMES_MAX)
-                self._surplus = 0
+                self._deep_pulls = 0
                 self.underruns += 1
                 return None
             self._pass_over(frame)
         frames[head & _RING_MASK] = None
         self._head = head + 1 & _SEQUENCE_MASK
         self._held = held = self._held - 1
-        if held < self._surplus:  # noqa: PLR1730 - min() costs a call, 50 times a second and call
-            self._surplus = held
-        self._pulls += 1
-        if self._pulls == self._patience and self.shrink():
+        self._deep_pulls = self._deep_pulls + 1 if held else 0
+        if self._deep_pulls >= self._patience:
+            self.shrink()
             self._patience = min(2 * self._patience, PATIENCE_MAX_PULLS)
         return frame
 
@@ -153,15 +152,11 @@ class ReorderBuffer:
         self._idle = False
         self._head = sequence
 
-    def shrink(self) -> bool:
-        """Drop a frame if all pulls since the last time could have done without it; tell so."""
-        is_deep = bool(self._surplus and self._pulls)
-        if is_deep:
+    def shrink(self) -> None:
+        """Drop a frame if the last pulls could have done without it."""
+        if self._deep_pulls >= DEEP_PULLS_MIN:
             self.slips += self._drop_oldest()
-            self._owed = 0
-        self._pulls = 0
-        self._surplus = _FRAMES_MAX
-        return is_deep
+            self._owed = self._deep_pulls = 0
 
 
 class PhaseClock:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bridge.media import codecs
 from bridge.media.counters import MediaCounters
-from bridge.media.pacing import FRAME_MS, PATIENCE_MAX_PULLS, PATIENCE_PULLS
+from bridge.media.pacing import DEEP_PULLS_MIN, FRAME_MS, PATIENCE_MAX_PULLS, PATIENCE_PULLS
 from bridge.media.ports import Send
 from bridge.media.rtp import (
     HEADER_OCTETS,
@@ -50,15 +50,14 @@ class RepackingBuffer:
 
     __slots__ = (
         "_audio",
+        "_deep_pulls",
         "_frame_octets",
         "_head",
         "_idle",
         "_octets_max",
         "_patience",
-        "_pulls",
         "_samples",
         "_silence",
-        "_surplus",
         "_unit_octets",
         "_unit_samples",
         "late",
@@ -88,8 +87,7 @@ class RepackingBuffer:
         self._audio = bytearray()
         self._idle = True  # no packet yet, so `_head` means nothing
         self._head = 0  # timestamp of the first octet that waits
-        self._pulls = 0
-        self._surplus = self._octets_max
+        self._deep_pulls = 0  # in a row, each of which has left a frame behind
 
     def fits(self, octets: int) -> bool:
         """Whether a payload is whole units of the codec, and not too long a packet."""
@@ -119,14 +117,14 @@ class RepackingBuffer:
         """Return the next frame, or None: silence is due, and what waits is still to come."""
         audio, octets = self._audio, self._frame_octets
         if len(audio) < octets:
-            self._surplus = 0
+            self._deep_pulls = 0
             self.underruns += 1
             return None
         frame = bytes(audio[:octets])
         self._drop_frame()
-        self._surplus = min(self._surplus, len(audio))
-        self._pulls += 1
-        if self._pulls == self._patience and self.shrink():
+        self._deep_pulls = self._deep_pulls + 1 if len(audio) >= octets else 0
+        if self._deep_pulls >= self._patience:
+            self.shrink()
             self._patience = min(2 * self._patience, PATIENCE_MAX_PULLS)
         return frame
 
@@ -152,15 +150,12 @@ class RepackingBuffer:
         del self._audio[: self._frame_octets]
         self._head = self._head + FRAME_MS * SAMPLES_PER_MS & TIMESTAMP_MASK
 
-    def shrink(self) -> bool:
-        """Drop a frame if all pulls since the last time could have done without it; tell so."""
-        is_deep = self._surplus >= self._frame_octets and self._pulls > 0
-        if is_deep:
+    def shrink(self) -> None:
+        """Drop a frame if the last pulls could have done without it."""
+        if self._deep_pulls >= DEEP_PULLS_MIN:
             self._drop_frame()
             self.slips += 1
-        self._pulls = 0
-        self._surplus = self._octets_max
-        return is_deep
+            self._deep_pulls = 0
 
     def _silent(self, octets: int) -> bytes:
         return (self._silence * (octets // self._frame_octets + 1))[:octets]

@@ -132,7 +132,7 @@ static void slot_details(PyObject *media)
     if (IS(buffer, ReorderBuffer)) {
         fetch(AT(buffer, ReorderBuffer, _frames), sizeof(PyListObject));
         FETCH(buffer, ReorderBuffer, _head);
-        FETCH(buffer, ReorderBuffer, _pulls);
+        FETCH(buffer, ReorderBuffer, _deep_pulls);
         FETCH(buffer, ReorderBuffer, _patience);
     }
     if (IS(path, VoicePath)) {

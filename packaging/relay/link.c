@@ -237,24 +237,39 @@ static PyObject *call_of(Link *self, const uint8_t *datagram, PyObject *routes)
     return call;
 }
 
-/* Asks for the calls of the datagrams that come next; of messages from elsewhere, for none. */
+/* The calls of the datagrams that come next: voice and ACKs need other parts of them. */
+struct coming {
+    PyObject *voice[AHEAD], *acks[AHEAD];
+    int voices, others;
+};
+
+static void note(struct coming *coming, PyObject *media, const uint8_t *datagram)
+{
+    if (*datagram & FULL)
+        coming->acks[coming->others++] = media;
+    else
+        coming->voice[coming->voices++] = media;
+}
+
+/* Asks for their memory; of messages from elsewhere, for none. */
 static void look_ahead(Link *self, PyObject *routes)
 {
-    PyObject *voice[AHEAD], *acks[AHEAD];
-    int voices = 0, others = 0;
+    struct coming coming = {.voices = 0};
     Py_ssize_t left = self->left;
-    for (const uint8_t *at = self->datagram; left > MINI_CLEAR && voices + others < AHEAD;
-         at += self->segment, left -= self->segment)
-        *(*at & FULL ? &acks[others++] : &voice[voices++]) = call_of(self, at, routes);
-    for (int i = self->next; i < self->count && voices + others < AHEAD; i++) {
+    self->ahead = 0;
+    for (const uint8_t *at = self->datagram; left > MINI_CLEAR && self->ahead < AHEAD;
+         at += self->segment, left -= self->segment, self->ahead++)
+        note(&coming, call_of(self, at, routes), at);
+    for (int i = self->next; i < self->count && self->ahead < AHEAD; i++) {
         const uint8_t *at = self->arrived[i].to.iov_base;
         if (self->messages[i].msg_len > MINI_CLEAR
-            && same_address(&self->arrived[i].source, &self->source))
-            *(*at & FULL ? &acks[others++] : &voice[voices++]) = call_of(self, at, routes);
+            && same_address(&self->arrived[i].source, &self->source)) {
+            note(&coming, call_of(self, at, routes), at);
+            self->ahead++;
+        }
     }
-    ahead_of_link(voice, voices);
-    ahead_of_acks(acks, others);
-    self->ahead = voices + others;
+    ahead_of_link(coming.voice, coming.voices);
+    ahead_of_acks(coming.acks, coming.others);
 }
 
 static const char link_read_doc[] =

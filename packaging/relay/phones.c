@@ -219,7 +219,7 @@ static void underrun(PyObject *buffer)
 {
     SET_INT(buffer, ReorderBuffer, _owed,
             Py_MIN(INT(buffer, ReorderBuffer, _owed) + 1, FRAMES_MAX));
-    SET_INT(buffer, ReorderBuffer, _surplus, 0);
+    SET_INT(buffer, ReorderBuffer, _deep_pulls, 0);
     ADD(buffer, ReorderBuffer, underruns, 1);
 }
 
@@ -229,9 +229,10 @@ static void pulled(PyObject *buffer, PyObject *frames, long long head)
     PyList_SetItem(frames, head & (RING - 1), Py_NewRef(Py_None));
     SET_INT(buffer, ReorderBuffer, _head, (head + 1) & 0xffff);
     ADD(buffer, ReorderBuffer, _held, -1);
-    if (INT(buffer, ReorderBuffer, _held) < INT(buffer, ReorderBuffer, _surplus))
-        SET_INT(buffer, ReorderBuffer, _surplus, INT(buffer, ReorderBuffer, _held));
-    ADD(buffer, ReorderBuffer, _pulls, 1);
+    if (INT(buffer, ReorderBuffer, _held))
+        ADD(buffer, ReorderBuffer, _deep_pulls, 1);
+    else
+        SET_INT(buffer, ReorderBuffer, _deep_pulls, 0);
 }
 
 /* Steps 5 and 6 for one call: a datagram, or NULL: not plain, and nothing has changed. */
@@ -246,7 +247,7 @@ static PyObject *seal(PyObject *media, long long slot)
     long long head = INT(buffer, ReorderBuffer, _head);
     uint32_t timestamp = (uint32_t)(INT(media, CallMedia, origin_ms) + slot * FRAME_MS);
     if (!PyList_CheckExact(frames) || PyList_GET_SIZE(frames) != RING
-        || INT(buffer, ReorderBuffer, _pulls) + 1 >= INT(buffer, ReorderBuffer, _patience)
+        || INT(buffer, ReorderBuffer, _deep_pulls) + 1 >= INT(buffer, ReorderBuffer, _patience)
         || timestamp / FULL_FRAME_EVERY_MS != INT(path, VoicePath, _full_frame_period))
         return NULL;
     PyObject *frame = PyList_GET_ITEM(frames, head & (RING - 1));

@@ -2,9 +2,9 @@
  *
  * The Python path is the reference, and keeps all that is unusual. No state is kept here: these
  * functions read and write the slots of the very objects that Python uses, so both may take turns
- * from packet to packet. The slots `compiled` hold what is made of others once: ciphers under a key,
- * addresses as the kernel takes them. A packet that is not plain in every respect leaves everything as it was
- * and goes back to Python, which decides; so does whatever fails.
+ * from packet to packet. The slots `compiled` hold what is made of others once: ciphers under a
+ * key, addresses as the kernel takes them. A packet that is not plain in every respect leaves
+ * everything as it was and goes back to Python, which decides; so does whatever fails.
  *
  *   read_phones   steps 1 to 4: a packet of each socket that has one, into its reorder buffer
  *   seal_slot     steps 5 and 6: the mini frames of one slot
@@ -51,9 +51,10 @@ enum {
     X(CallMedia, latch) X(CallMedia, counters) X(CallMedia, buffer) X(CallMedia, stream) \
     X(CallMedia, packet_octets) X(CallMedia, payload_type) X(CallMedia, phone_sends) \
     X(CallMedia, ssrc) X(CallMedia, last_rtp_at) X(CallMedia, count) X(CallMedia, pull) \
-    X(CallMedia, path) X(CallMedia, silence) X(CallMedia, seal) X(CallMedia, open_frame) X(CallMedia, receive) \
-    X(CallMedia, send_rtp) X(CallMedia, descriptor) X(CallMedia, speaking) X(CallMedia, first_slot) \
-    X(CallMedia, origin_ms) X(CallMedia, table_to_link) X(CallMedia, table_to_phone) \
+    X(CallMedia, path) X(CallMedia, silence) X(CallMedia, seal) X(CallMedia, open_frame) \
+    X(CallMedia, receive) X(CallMedia, send_rtp) X(CallMedia, descriptor) \
+    X(CallMedia, speaking) X(CallMedia, first_slot) X(CallMedia, origin_ms) \
+    X(CallMedia, table_to_link) X(CallMedia, table_to_phone) \
     X(MediaCounters, received) X(MediaCounters, sent) X(MediaCounters, sent_octets) \
     X(MediaCounters, send_blocked) X(MediaCounters, send_failed) \
     X(SymmetricLatch, source) X(SymmetricLatch, destination) X(SymmetricLatch, compiled) \
@@ -61,7 +62,7 @@ enum {
     X(ReceptionStatistics, _jitter_16) X(ReceptionStatistics, _transit) \
     X(ReceptionStatistics, _clock_rate_hz) \
     X(ReorderBuffer, _frames) X(ReorderBuffer, _head) X(ReorderBuffer, _held) \
-    X(ReorderBuffer, _idle) X(ReorderBuffer, _patience) X(ReorderBuffer, _pulls) X(ReorderBuffer, _surplus) \
+    X(ReorderBuffer, _idle) X(ReorderBuffer, _patience) X(ReorderBuffer, _deep_pulls) \
     X(ReorderBuffer, _owed) X(ReorderBuffer, underruns) \
     X(PhoneStream, ssrc) X(PhoneStream, timestamp) X(PhoneStream, timestamp_at) \
     X(PhoneStream, _expected_ms) X(PhoneStream, _offset_samples) X(PhoneStream, _sequence) \

@@ -163,11 +163,13 @@ class TestReorderBuffer:
         assert buffer.underruns <= 1
 
     def test_a_frame_too_deep_goes_after_5_s_and_each_time_after_twice_as_long(self) -> None:
-        """All but the first late packet fall into a period that has begun, and spoil it."""
         buffer = ReorderBuffer()
         numbers = count()
         waited = []
         for slips in range(1, 6):
+            for _ in range(100):
+                put(buffer, [next(numbers)])
+                buffer.pull()
             buffer.pull()  # misses its frame
             put(buffer, [next(numbers)])
             pulls = 0
@@ -176,7 +178,44 @@ class TestReorderBuffer:
                 buffer.pull()
                 pulls += 1
             waited.append(pulls)
-        assert waited == [250, 2 * 500, 2 * 1000, 2 * 1500, 2 * 1500]
+        assert waited == [250, 500, 1000, 1500, 1500]
+
+    def test_depth_that_was_needed_stays_for_5_s_from_then(self) -> None:
+        buffer = ReorderBuffer()
+        put(buffer, [0, 1])
+        for number in range(2, 202):
+            buffer.pull()
+            put(buffer, [number])
+        buffer.pull()
+        buffer.pull()  # what comes next is late
+        put(buffer, [202, 203])
+        for number in range(204, 204 + 249):
+            buffer.pull()
+            put(buffer, [number])
+        assert buffer.slips == buffer.underruns == 0
+        buffer.pull()
+        assert buffer.slips == 1
+
+    def test_two_frames_too_deep_go_one_after_the_other(self) -> None:
+        buffer = ReorderBuffer()
+        put(buffer, [0, 1])
+        slipped_at = []
+        for number in range(2, 1000):
+            put(buffer, [number])
+            slips = buffer.slips
+            buffer.pull()
+            slipped_at += [number - 1] * (buffer.slips - slips)
+        assert slipped_at == [250, 250 + 500]
+
+    @pytest.mark.parametrize(("pulls", "slips"), [(0, 0), (1, 0), (2, 0), (3, 1)])
+    def test_what_is_left_of_a_burst_is_no_depth(self, pulls: int, slips: int) -> None:
+        buffer = ReorderBuffer()
+        put(buffer, [0, 1])
+        for number in range(2, 2 + pulls):
+            buffer.pull()
+            put(buffer, [number])
+        buffer.shrink()
+        assert buffer.slips == slips
 
     @pytest.mark.parametrize("drift", [-0.0002, 0.0002])
     def test_drift_becomes_slips(self, drift: float) -> None:

@@ -4,7 +4,7 @@ import os
 import random
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import count, pairwise
 
 import pytest
 from hypothesis import given
@@ -147,6 +147,33 @@ class TestFromThePhone:
         assert media.buffer.underruns > 1
         assert media.buffer.slips > 0
         assert media.buffer.late == media.buffer.overruns == 0
+
+    def test_it_is_given_back_after_5_s_and_each_time_after_twice_as_long(self) -> None:
+        buffer = RepackingBuffer(Format.ULAW)
+        at = count(0, 160)
+        waited = []
+        for slips in range(1, 6):
+            for _ in range(100):
+                buffer.put_at(next(at), audio(160))
+                buffer.pull()
+            buffer.pull()  # misses its frame
+            buffer.put_at(next(at), audio(160))
+            pulls = 0
+            while buffer.slips < slips:
+                buffer.put_at(next(at), audio(160))
+                buffer.pull()
+                pulls += 1
+            waited.append(pulls)
+        assert waited == [250, 500, 1000, 1500, 1500]
+
+    def test_what_is_left_of_a_packet_of_60_ms_is_no_depth(self) -> None:
+        buffer = RepackingBuffer(Format.ULAW)
+        for at in range(0, 4800, 480):
+            buffer.put_at(at, audio(480))
+            for _ in range(3):
+                buffer.pull()
+                buffer.shrink()
+        assert buffer.slips == 0
 
     def test_packets_before_the_link_is_up_are_unused(self, calls: RelayCalls) -> None:
         phone = calls.phone()
