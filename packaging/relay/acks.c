@@ -81,8 +81,7 @@ bool take_ack(PyObject *media, const uint8_t *datagram, Py_ssize_t octets, doubl
         PyErr_Clear();
         return false;
     }
-    SET(sequence, ReliableSequence, rtt_s,
-        PyFloat_FromDouble(before + RTT_GAIN * (sample - before)));
+    SET_FLOAT(sequence, ReliableSequence, rtt_s, before + RTT_GAIN * (sample - before));
     ADD(statistics, ChannelStatistics, received_encrypted, 1);
     return true;
 }

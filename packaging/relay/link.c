@@ -54,10 +54,10 @@ static void believe(PyObject *path, const struct frame *frame)
     double change = (double)llabs(frame->deviation - INT(path, VoicePath, _deviation_ms));
     if (frame->deviation) {
         offset += (double)frame->deviation * DRIFT_GAIN;
-        SET(clock, ReceiveClock, _offset_ms, PyFloat_FromDouble(offset));
+        SET_FLOAT(clock, ReceiveClock, _offset_ms, offset);
     }
     jitter += JITTER_GAIN * (change - jitter);
-    SET(path, VoicePath, jitter_ms, PyFloat_FromDouble(jitter));
+    SET_FLOAT(path, VoicePath, jitter_ms, jitter);
     ADD(path, VoicePath, received, 1);
     SET_INT(path, VoicePath, last_timestamp_ms, frame->timestamp);
     SET_INT(path, VoicePath, _deviation_ms, frame->deviation);

@@ -37,6 +37,7 @@ enum {
     FRAME_MS = 20,
     SAMPLES_PER_MS = 8,
     RING = 4, /* of ReorderBuffer */
+    SMALL_MAX = 256, /* CPython has one object for each integer up to here */
     PHONE_MAX = 479, /* DATAGRAM_OCTETS_MAX of relay.py */
     PLAIN_MAX = PHONE_MAX + 3 * BLOCK,
 };
@@ -92,7 +93,8 @@ extern PyObject *plain_pull; /* the function ReorderBuffer.pull */
 #define SET(object, class, name, value) set(&AT(object, class, name), value)
 #define ADD(object, class, name, value) \
     SET_INT(object, class, name, INT(object, class, name) + (value))
-#define SET_INT(object, class, name, value) SET(object, class, name, PyLong_FromLongLong(value))
+#define SET_INT(object, class, name, value) set_integer(&AT(object, class, name), value)
+#define SET_FLOAT(object, class, name, value) set_float(&AT(object, class, name), value)
 
 extern long long long_integer(PyObject *value);
 extern void translate(PyObject *table, uint8_t *octets, Py_ssize_t count);
@@ -123,6 +125,34 @@ static inline void set(PyObject **slot, PyObject *value)
     PyObject *before = *slot;
     *slot = value;
     Py_XDECREF(before);
+}
+
+/* Numbers change a hundred times a second and call: an object that is a slot's alone takes its next
+ * one in place, where it has as many digits. Small integers are everybody's. */
+static inline void set_integer(PyObject **slot, long long value)
+{
+#if PY_VERSION_HEX < 0x030c0000
+    PyObject *own = *slot;
+    long long high = value >> PyLong_SHIFT;
+    if (own && Py_REFCNT(own) == 1 && PyLong_CheckExact(own) && value > SMALL_MAX
+        && Py_SIZE(own) == (high ? 2 : 1) && high <= PyLong_MASK) {
+        digit *digits = ((PyLongObject *)own)->ob_digit;
+        digits[0] = (digit)(value & PyLong_MASK);
+        if (high)
+            digits[1] = (digit)high;
+        return;
+    }
+#endif
+    set(slot, PyLong_FromLongLong(value));
+}
+
+static inline void set_float(PyObject **slot, double value)
+{
+    PyObject *own = *slot;
+    if (own && Py_REFCNT(own) == 1 && PyFloat_CheckExact(own))
+        ((PyFloatObject *)own)->ob_fval = value;
+    else
+        set(slot, PyFloat_FromDouble(value));
 }
 
 /* The object of a class that a bound method belongs to, or NULL. */

@@ -201,6 +201,34 @@ def test_both_do_the_same_to_every_slot_and_every_packet(
             side.close()
 
 
+@pytest.mark.parametrize("frames", [5, 6])
+@pytest.mark.parametrize("limit", [0, 2**8, 2**30, 2**60, 2**62])
+def test_numbers_go_on_and_those_that_somebody_holds_stay(
+    compiled: FastPath, limit: int, frames: int
+) -> None:
+    """The relay writes into objects that nobody else holds; here every second one is held."""
+    first = limit - frames * 160
+    side = Side(compiled, Format.ULAW, Format.ULAW)
+    counters, path = side.media.counters, side.path
+    held: list[tuple[float, str]] = []
+    try:
+        for number in range(1, 41):
+            if number == 20:
+                counters.sent_octets = counters.received = first
+            packet = RTP_HEADER.pack(0x80, 0, number, number * 160, 7) + bytes(160)
+            side.send_rtp(packet)
+            side.send_mini(number * 20, bytes(160), garbled=False)
+            side.run(100.0 + number * 0.02 + number % 7 / 1000)
+            if number % 2:
+                values = (counters.sent_octets, counters.received, path.jitter_ms)
+                held += [(value, repr(value)) for value in values]
+        assert (counters.sent_octets, counters.received) == (first + 21 * 160, first + 21)
+        assert [value for value, _ in held] == [type(value)(text) for value, text in held]
+        assert len({text for _, text in held}) > 20
+    finally:
+        side.close()
+
+
 def test_plain_packets_never_reach_python(
     compiled: FastPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
