@@ -9,9 +9,10 @@ from tests.lab.asterisk_config import IAX_PORT
 
 _FIRST, _LAST = 11, 250
 _taken: set[str] = set()
-_PORTS_FIRST, _PORTS_EACH = 10_000, 100
-_PORTS_OWN_FIRST = _PORTS_FIRST + os.getpid() % 100 * _PORTS_EACH
-_ports = itertools.cycle(range(_PORTS_OWN_FIRST, _PORTS_OWN_FIRST + _PORTS_EACH))
+_PORTS_FIRST, _PORTS_EACH, _PORTS_APART = 10_000, 200, 4
+_PORTS_OWN_FIRST = _PORTS_FIRST + os.getpid() % 50 * _PORTS_EACH
+_PORTS_OWN = range(_PORTS_OWN_FIRST, _PORTS_OWN_FIRST + _PORTS_EACH, _PORTS_APART)
+_ports = itertools.cycle(_PORTS_OWN)
 
 
 def free_iax_address() -> str:
@@ -33,10 +34,11 @@ def free_iax_address() -> str:
 def free_udp_port(address: str = "127.0.0.1") -> int:
     """A UDP port that nobody has, and that nobody else gets before its user binds it.
 
-    Each process gives out a hundred of its own in turn. They lie below those that the kernel gives
-    to whoever does not mind (32768 and up), and below what the lab uses for RTP (20000 and up).
+    Each process gives out fifty of its own in turn. They lie below those that the kernel gives to
+    whoever does not mind (32768 and up), and below what the lab uses for RTP (20000 and up). The
+    three behind it are its user's as well: phones take the next one for TLS, or for RTCP.
     """
-    for port in itertools.islice(_ports, _PORTS_EACH):
+    for port in itertools.islice(_ports, len(_PORTS_OWN)):
         if can_bind(address, port):
             return port
     raise LabError(f"UDP ports from {_PORTS_OWN_FIRST} on are all taken on {address}")
