@@ -20,9 +20,8 @@ import trio
 from bridge.sip.admission import CAPABILITIES, FORBIDDEN, Answer, Headers, SipRequest
 from bridge.sip.info import DONE, read_info
 from bridge.sip.leg import NOT_ACCEPTABLE_HERE, SERVER_ERROR, SipLeg
-from bridge.sip.messages import host_port, q850_cause, sdp_body
+from bridge.sip.messages import q850_cause, sdp_body
 from bridge.sip.refer import SIPFRAG, read_refer
-from bridge.sip.sdp import AudioDescription, Direction, PayloadType, direction_of
 
 log = structlog.get_logger("sip")
 
@@ -202,32 +201,11 @@ class PjCall(pj.Call):  # type: ignore[misc]  # pjsua2 carries no types
         """
         if self.leg.awaits_answer:
             if self.getInfo().state == pj.PJSIP_INV_STATE_CONFIRMED:
-                self.leg.agreed(self._answered())
+                self.leg.answered(pj.CallCallbacks.remoteDescription(self.getId()))
             elif self._acknowledgement:
                 self.leg.answered(self._acknowledgement)
             else:
                 self._answer_came = True
-
-    def _answered(self) -> AudioDescription:
-        """The phone's answer to our offer, as pjsip understood it: its keys are thought to stay."""
-        try:
-            info = self.getStreamInfo(0)
-        except pj.Error:  # an inactive stream has no information
-            return AudioDescription("0.0.0.0", 0, (), Direction.INACTIVE)  # noqa: S104  # no bind
-        host, port = host_port(info.remoteRtpAddress)
-        codec = PayloadType(info.txPt, info.codecName.upper(), info.codecClockRate)
-        return AudioDescription(
-            host=host,
-            port=port,
-            payload_types=(codec,),
-            direction=direction_of(
-                sends=bool(info.dir & pj.PJMEDIA_DIR_DECODING),
-                receives=bool(info.dir & pj.PJMEDIA_DIR_ENCODING),
-            ),
-            telephone_event=info.audTxEventPt if info.audTxEventPt >= 0 else None,
-            rtcp_port=host_port(info.remoteRtcpAddress)[1],
-            crypto=self.leg.remote.crypto if self.leg.remote else (),
-        )
 
     @_guarded
     def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:  # noqa: N802

@@ -291,23 +291,18 @@ class SipLeg:
             return ReferAnswer(_NO_SUCH_CALL)
         return self._handler.on_refer(self, refer)
 
-    def agreed(self, remote: AudioDescription) -> None:
-        """An offer of ours was answered."""
-        self._we_offered = False
-        self._remote = remote
-        if self._handler is not None and not self.is_over:
-            self._local = self._handler.on_media(self, remote)
-
     def answered(self, text: str) -> None:
         """An offer of ours was answered by an SDP, whose first codec counts, or whose flaws end it.
 
         RFC 3264 section 6.1: the first one is what the phone likes to use.
         """
+        self._we_offered = False
         try:
             remote = parse_sdp_untrusted(text, self.srtp)
-            self.agreed(replace(remote, payload_types=remote.payload_types[:1]))
+            self._remote = replace(remote, payload_types=remote.payload_types[:1])
+            if self._handler is not None and not self.is_over:
+                self._local = self._handler.on_media(self, self._remote)
         except (SdpError, SdesError):
-            self._we_offered = False
             self.end(NOT_ACCEPTABLE_HERE)
 
     @property
@@ -338,6 +333,7 @@ class SipLeg:
             return
         self._move(LegInput.DISCONNECTED)
         handler, self._handler, self._control = self._handler, None, None
+        self.on_ringing = _ignore
         if handler is not None:
             handler.on_ended(self, status, reason, q850)
 

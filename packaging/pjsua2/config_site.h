@@ -10,6 +10,9 @@
 
 /* Every message allocates this much, so it is not larger than real ones need. */
 #define PJSIP_MAX_PKT_LEN        6000
+/* So much holds a message received, or one to send, without asking for more. */
+#define PJSIP_POOL_RDATA_LEN     16000
+#define PJSIP_POOL_LEN_TDATA     12000
 #define PJSIP_MAX_URL_SIZE       1024
 
 /* A burst of INVITEs waits in the kernel while the one thread relays media. */

@@ -182,3 +182,18 @@ async def test_reinvite_keeps_or_changes_the_keys() -> None:
         await phone.response(488)
         await phone.request("ACK", same_transaction=True)
         await phone.hang_up()
+
+
+async def test_the_ack_of_a_reinvite_without_an_offer_brings_another_key() -> None:
+    desk = KeyedDesk()
+    async with running(desk, srtp=Srtp.REQUIRED) as agent, phone_of(agent) as phone:
+        await phone.call(SECURE)
+        await phone.request("INVITE")
+        ours = parse_sdp_untrusted((await phone.response(200)).body, Srtp.REQUIRED).crypto
+        other = CRYPTO.replace(":1 ", ":2 ").replace(
+            b64encode(KEY).decode(), b64encode(KEY[::-1]).decode()
+        )
+        answer = phone_sdp(version=2).replace("RTP/AVP", "RTP/SAVP")
+        await phone.request("ACK", body=answer + other)
+        await phone.hang_up()
+        assert desk.keys[-1] == SrtpKeys(Suite.AES_CM_80, ours[1].key, KEY[::-1])

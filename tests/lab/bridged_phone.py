@@ -241,12 +241,12 @@ class CalledPhone:
 
     def sends_early_media(self, sdp: str = OFFER) -> None:
         """183 with SDP."""
-        self.leg.agreed(parse_sdp_untrusted(sdp, self.leg.srtp))
+        self.leg.answered(sdp)
 
     def answers(self, sdp: str = OFFER) -> None:
         """200, and the ACK to it."""
         self._is_answered = True
-        self.leg.agreed(parse_sdp_untrusted(sdp, self.leg.srtp))
+        self.leg.answered(sdp)
         self.leg.established()
 
     def refuses(self, status: int, q850: int | None = None) -> None:

@@ -158,9 +158,7 @@ class TestCallSetUp:
         assert not stage.media[0].remotes
         phone.leg.established()
         assert phone.leg.awaits_answer
-        answer = stage.dial(offer=ALAW_OFFER).leg.offer
-        assert answer is not None
-        phone.leg.agreed(answer)
+        phone.leg.answered(ALAW_OFFER)
         assert stage.media[0].format == Format.ALAW
 
     def test_voice_begins_with_the_answer(self, stage: Stage) -> None:

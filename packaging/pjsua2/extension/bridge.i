@@ -14,6 +14,9 @@ with _warnings.catch_warnings():
         import _pjsua2
 %}
 
+// Upstream's own does all that is needed, and need not go through Python for it.
+%feature("nodirector") pj::Call::onCreateMediaTransport;
+
 %include "pjsua2.i"
 
 %{

@@ -66,6 +66,18 @@ void CallCallbacks::spare() {
     used.on_dtmf_event = nullptr;
 }
 
+std::string CallCallbacks::remoteDescription(int callId) {
+    if (callId < 0 || callId >= static_cast<int>(pjsua_var.ua_cfg.max_calls)) return {};
+    const pjsip_inv_session *session = sessionOf(callId);
+    const pjmedia_sdp_session *description = nullptr;
+    if (session == nullptr || session->neg == nullptr ||
+        pjmedia_sdp_neg_get_active_remote(session->neg, &description) != PJ_SUCCESS)
+        return {};
+    char text[PJSIP_MAX_PKT_LEN];
+    const int octets = pjmedia_sdp_print(description, text, sizeof(text));
+    return octets < 0 ? std::string() : std::string(text, static_cast<std::size_t>(octets));
+}
+
 AudioCallOpParam::AudioCallOpParam(int status, const std::string &wording, const std::string &text)
     : CallOpParam(true) {
     opt.audioCount = 1;

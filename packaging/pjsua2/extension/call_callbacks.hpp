@@ -14,6 +14,9 @@ namespace pj {
 struct CallCallbacks {
     /** After libInit(), which names all of them. */
     static void spare();
+
+    /** The SDP that a call's other end said last in a complete exchange; empty before one is. */
+    static std::string remoteDescription(int callId);
 };
 
 /** Parameters of an operation on a call whose media is one audio line and nothing else. */

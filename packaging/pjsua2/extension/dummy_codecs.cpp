@@ -33,45 +33,11 @@ bool isListed(const pjmedia_codec_info &info) {
                        [&](const Entry &entry) { return sameCodec(entry.info, info); });
 }
 
-// A codec that produces nothing and keeps no state, so that one object serves every stream.
-
-pj_status_t codecInit(pjmedia_codec *, pj_pool_t *) { return PJ_SUCCESS; }
-pj_status_t codecOpen(pjmedia_codec *, pjmedia_codec_param *) { return PJ_SUCCESS; }
-pj_status_t codecClose(pjmedia_codec *) { return PJ_SUCCESS; }
-pj_status_t codecModify(pjmedia_codec *, const pjmedia_codec_param *) { return PJ_SUCCESS; }
-
-pj_status_t codecParse(pjmedia_codec *, void *, pj_size_t, const pj_timestamp *,
-                       unsigned *frameCount, pjmedia_frame[]) {
-    *frameCount = 0;
-    return PJ_SUCCESS;
-}
-
-pj_status_t produceNothing(pjmedia_frame *output) {
-    output->type = PJMEDIA_FRAME_TYPE_NONE;
-    output->size = 0;
-    return PJ_SUCCESS;
-}
-
-pj_status_t codecTranscode(pjmedia_codec *, const pjmedia_frame *, unsigned,
-                           pjmedia_frame *output) {
-    return produceNothing(output);
-}
-
-pj_status_t codecRecover(pjmedia_codec *, unsigned, pjmedia_frame *output) {
-    return produceNothing(output);
-}
-
-pjmedia_codec_op codecOperations = {
-    &codecInit,  &codecOpen,      &codecClose,     &codecModify,
-    &codecParse, &codecTranscode, &codecTranscode, &codecRecover,
-};
-
 pj_status_t factoryTest(pjmedia_codec_factory *, const pjmedia_codec_info *info) {
     return isListed(*info) ? PJ_SUCCESS : PJMEDIA_CODEC_EUNSUP;
 }
 
-// The smallest format there is, whatever the SDP says: the stream that pjsua creates for a call
-// sizes its buffers by it, and nothing ever flows through that stream.
+// Whatever the SDP says: nobody ever encodes by it.
 pj_status_t factoryAttributes(pjmedia_codec_factory *, const pjmedia_codec_info *info,
                               pjmedia_codec_param *parameters) {
     pj_bzero(parameters, sizeof(*parameters));
@@ -92,13 +58,10 @@ pj_status_t factoryEnumerate(pjmedia_codec_factory *, unsigned *count,
     return PJ_SUCCESS;
 }
 
-pj_status_t factoryAllocate(pjmedia_codec_factory *owner, const pjmedia_codec_info *,
-                            pjmedia_codec **codec) {
-    static pjmedia_codec shared;
-    shared.op = &codecOperations;
-    shared.factory = owner;
-    *codec = &shared;
-    return PJ_SUCCESS;
+// No stream is ever made that would ask for a codec (no_stream.cpp).
+pj_status_t factoryAllocate(pjmedia_codec_factory *, const pjmedia_codec_info *,
+                            pjmedia_codec **) {
+    return PJMEDIA_CODEC_EUNSUP;
 }
 
 pj_status_t factoryDeallocate(pjmedia_codec_factory *, pjmedia_codec *) { return PJ_SUCCESS; }
