@@ -83,7 +83,7 @@ class BridgedCall:
         self._slots: SignalSlots | None = None
         self._phone_over = False
         self._phone = PhoneSide(media, services)
-        self.transfers = Transfers(self, self._phone, services.transfers)
+        self.transfers = Transfers(self._phone, services.transfers)
         self._remote: AudioDescription | None = None
         self._keys = KeyExchange()
         self._peer_is_bridge = False
@@ -151,7 +151,7 @@ class BridgedCall:
 
     def on_refer(self, leg: SipLeg, refer: Refer) -> ReferAnswer:
         """The phone gives its call to another one."""
-        return self.transfers.refer(leg, refer)
+        return self.transfers.refer(self, leg, refer)
 
     def take_phone(self, leg: TalkingLeg, keys: KeyExchange, *, may_be_quiet: bool = False) -> None:
         """Go on with another phone, whose audio has the link's codec."""

@@ -92,7 +92,7 @@ class InboundCall:
         self._over = over
         self._acceptance = acceptance
         self._phone = PhoneSide(media, services)
-        self.transfers = Transfers(self, self._phone, services.transfers)
+        self.transfers = Transfers(self._phone, services.transfers)
         self._legs = PhoneLegs()
         self._collector = DigitCollector(acceptance.limits, services.clock())
         self._slots: SteadySlots | None = None
@@ -255,7 +255,7 @@ class InboundCall:
 
     def on_refer(self, leg: SipLeg, refer: Refer) -> ReferAnswer:
         """The phone gives its call to another one."""
-        return self.transfers.refer(leg, refer)
+        return self.transfers.refer(self, leg, refer)
 
     def take_phone(self, leg: TalkingLeg, keys: KeyExchange, *, may_be_quiet: bool = False) -> None:
         """Go on with another phone, whose audio has the link's codec."""

@@ -72,8 +72,7 @@ class Asked:
 class Transfers:
     """The transfers of one call: one at a time, and a bounded number in all."""
 
-    def __init__(self, call: Transferable, phone: PhoneSide, services: TransferServices) -> None:
-        self._call = call
+    def __init__(self, phone: PhoneSide, services: TransferServices) -> None:
         self._phone = phone
         self._services = services
         self._begun = 0
@@ -84,11 +83,11 @@ class Transfers:
         """Whether no transfer is under way."""
         return self._live is None
 
-    def refer(self, leg: SipLeg, refer: Refer) -> ReferAnswer:
-        """Answer a REFER; the status says why no transfer begins."""
-        log = _log.bind(link=self._call.link.name)
+    def refer(self, call: Transferable, leg: SipLeg, refer: Refer) -> ReferAnswer:
+        """Answer a REFER of the call's phone; the status says why no transfer begins."""
+        log = _log.bind(link=call.link.name)
         try:
-            begin = self._accept(leg, refer)
+            begin = self._accept(call, leg, refer)
         except TransferRefusedError as refusal:
             log.info("transfer refused", status=refusal.status, why=str(refusal))
             return ReferAnswer(refusal.status)
@@ -96,24 +95,24 @@ class Transfers:
         log.info("transfer begins", attended=refer.replaces is not None)
         return ReferAnswer(_ACCEPTED, begin)
 
-    def _accept(self, leg: SipLeg, refer: Refer) -> Callable[[], None]:
+    def _accept(self, call: Transferable, leg: SipLeg, refer: Refer) -> Callable[[], None]:
         if refer.source_host != leg.source[0]:
             raise TransferRefusedError(_FORBIDDEN, "it does not come from the call's phone")
-        if leg is not self._call.phone_leg or self._live is not None:
+        if leg is not call.phone_leg or self._live is not None:
             raise TransferRefusedError(_PENDING, "the call is not up, or is being transferred")
         if self._begun >= TRANSFERS_MAX:
             raise TransferRefusedError(_FORBIDDEN, "the call was transferred as often as it may be")
         is_first = not self._begun
         other = self._services.find_call(refer.replaces.call_id) if refer.replaces else None
         if other is not None:
-            calls = self._call, other
+            calls = call, other
             check_joinable(calls)
             return partial(join_calls, calls, self._services, Asked(leg, refer, is_first).tell)
-        targets = self._services.find_phone(refer, self._call.link.name)
+        targets = self._services.find_phone(refer, call.link.name)
         if not targets:
             raise TransferRefusedError(_NO_ANSWER, "the phone has no contact that answers")
         asked = Asked(leg, refer, is_first, targets)
-        self._live = Transfer(self._call, self._phone, asked, self._services, self._on_over)
+        self._live = Transfer(call, self._phone, asked, self._services, self._on_over)
         self._phone.look_by(self._live.until)
         return self._live.begin
 

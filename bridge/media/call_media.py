@@ -233,6 +233,8 @@ class CallMedia:
             self.closed = True
             self.first_slot = NO_SLOT
             self._owner.forget(self)
+            # Whoever used it holds it, too: such a circle would wait for the collector.
+            self.on_digit = self.send_full = _ignore
 
     # For the relay: the phone's packets that are not plain audio from the latched source
 
@@ -383,5 +385,5 @@ class CallMedia:
             self.table_to_phone = codecs.translation(self.path.format, self.remote.format)
 
 
-def _ignore(_digit: str) -> None:
+def _ignore(*_told: object) -> None:
     """Stand in for a callback that nobody has set."""

@@ -55,6 +55,8 @@ class Phase:
         self.batches = tuple((peer, calls) for peer, calls in batches if calls)
         self.speakers = without(self.speakers, media)
         self.listening.discard(media)
+        if not self.batches:
+            self.moves.clear()  # those of calls that are over, which nobody else knows any more
 
 
 class Phases:
@@ -174,4 +176,7 @@ class Phases:
 
 def without(calls: tuple[CallMedia, ...], media: CallMedia) -> tuple[CallMedia, ...]:
     """Return calls but for one."""
-    return tuple(call for call in calls if call is not media)
+    if media not in calls:
+        return calls
+    at = calls.index(media)
+    return calls[:at] + calls[at + 1 :]

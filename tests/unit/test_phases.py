@@ -208,6 +208,12 @@ class TestMeanwhile:
         media.settle_at(calls.now)
         assert calls.relay.next_tick() is None
 
+    def test_calls_that_are_over_are_not_kept_for_their_move(self, calls: RelayCalls) -> None:
+        _, media, _ = calls.connected()
+        media.settle_at(calls.now + SETTLES_AFTER_S)
+        media.close()
+        assert not any(phase.moves for phase in calls.relay._phases._phases)
+
     def test_another_phone_takes_the_call(self, calls: RelayCalls) -> None:
         _, media, far = calls.connected()
         media.settle_at(calls.now + SETTLES_AFTER_S)
