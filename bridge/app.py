@@ -83,15 +83,23 @@ def run(loaded: Loaded, trace: TraceRequest | None = None) -> int:
         BridgeError: it cannot start; the text says what to do.
     """
     use_what_is_allowed()
-    trio.run(Service(loaded.configuration, trace).run)
+    trio.run(_serve, loaded.configuration, trace)
     return 0
 
 
+async def _serve(configuration: Configuration, trace: TraceRequest | None) -> None:
+    await Service(configuration, trace).run()
+
+
 class Service:
-    """The bridge: every part, made from one configuration, and the wires between them."""
+    """The bridge: every part, made from one configuration, and the wires between them.
+
+    Made within trio.run(), whose clock is read by all parts.
+    """
 
     def __init__(self, configuration: Configuration, trace: TraceRequest | None = None) -> None:
         self._configuration = configuration
+        self._clock = trio.lowlevel.current_clock().current_time
         self._challenges = ChallengeStore(configuration.state_dir / "challenges")
         self._links = {
             name: parts.link(name, settings, self._challenges.memory(name))
@@ -151,9 +159,9 @@ class Service:
         )
 
     def _link_socket(self) -> LinkSocket:
-        bind, peers = self._configuration.iax.bind, self._peers
-        voice, event = self._receive_voice, self._handle_event
-        return LinkSocket((bind.host, bind.port), self._endpoint, voice, event, peers.handle_event)
+        bind = self._configuration.iax.bind
+        handlers = (self._receive_voice, self._handle_event, self._peers.handle_event)
+        return LinkSocket((bind.host, bind.port), self._endpoint, *handlers, clock=self._clock)
 
     def _voice_relay(self) -> Relay:
         relay = Relay(self._socket.send_batch, self._ports, self._on_media_failure)
@@ -173,10 +181,10 @@ class Service:
         return Observer(
             self._configuration.site,
             self._links.values(),
-            trio.current_time,
+            self._clock,
             self._endpoint.dropped,
             lambda: {**asdict(self._switchboard.counters), "emergency": self._emergencies.taken},
-            trunks=partial(trunks_seen, self._agent, trio.current_time),
+            trunks=partial(trunks_seen, self._agent, self._clock),
         )
 
     def _frame_trace(self, trace: TraceRequest) -> FrameTrace:
@@ -186,7 +194,7 @@ class Service:
     def _call_services(self) -> CallServices:
         sip = self._configuration.sip
         return CallServices(
-            clock=trio.current_time,
+            clock=self._clock,
             uniform=secrets.SystemRandom().uniform,
             place=self._place,
             find_phone=self._find_phone,
@@ -202,7 +210,7 @@ class Service:
 
     def _transfer_services(self) -> TransferServices:
         return TransferServices(
-            clock=trio.current_time,
+            clock=self._clock,
             tone=self._tones,
             find_phone=self._targets.find,
             call_phone=self._call_phone,
@@ -271,7 +279,7 @@ class Service:
         """Watch a link's peer, and be registered with it, or it with us, once it is somewhere."""
         peers = self._endpoint.peers
         if settings.qualify_s is not None:
-            now = trio.current_time()
+            now = self._clock()
             link.qualifier = peers.qualify(link.name, now, interval_s=settings.qualify_s)
         if (profile := parts.registration_profile(settings)) is not None:
             link.registration = peers.register(link.name, profile)
@@ -287,7 +295,7 @@ class Service:
     async def _end_calls(self) -> None:
         """End both legs of all calls: the phones' at once, the link's behind burst and tail."""
         self._switchboard.shut_down()
-        self._peers.release(trio.current_time())
+        self._peers.release(self._clock())
         self._agent.close()
         await self._link_is_quiet(LEAVE_WITHIN_S)
         self._switchboard.cut_short()
@@ -325,7 +333,7 @@ class Service:
             raise LocalProtocolError("the peer has no address yet")
         if self._challenges.failure is not None:
             raise LocalProtocolError("challenges cannot be remembered")
-        call = self._endpoint.place_call(link.profile, link.address, trio.current_time())
+        call = self._endpoint.place_call(link.profile, link.address, self._clock())
         self._observer.started(call, link.name)
         return call
 
@@ -362,7 +370,7 @@ class Service:
         return leg
 
     def _move_peer(self, name: str, address: Address) -> None:
-        self._peers.move(name, address, trio.current_time())
+        self._peers.move(name, address, self._clock())
         self._socket.drain()
 
     def _receive_voice(self, datagram: bytes, address: Address, now: float) -> bool:

@@ -9,14 +9,17 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, WrappedLogger
 
 LogFormat = Literal["json", "console"]
+_Render = Callable[[WrappedLogger, str, EventDict], str]
+"""Makes a text of (logger, level, entry), as structlog's processors do."""
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("json", "console")
 
@@ -28,11 +31,8 @@ _DIGIT_RUN: Final = re.compile(
 )
 _MAYBE_RUN: Final = re.compile(r"[0-9*#][-()0-9*#]")
 """What each run begins with, found in a tenth of the time: most texts have none."""
-_ORIGIN: Final = (
-    structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_log_level,
-    structlog.stdlib.add_logger_name,
-)
+_PLAIN: Final = frozenset({int, float, bool, type(None)})
+"""What is no text, and holds none."""
 _encode_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -44,16 +44,17 @@ def configure_logging(
     Args:
         level: One of LEVELS; what is below it is dropped early.
         log_format: By default console on a terminal, else json.
-        stream: By default standard error.
+        stream: By default standard error, and for good: loggers in use keep what they are made of.
     """
     out = stream or sys.stderr
     threshold = logging.getLevelNamesMapping()[level.upper()]
     finish = _finish(log_format or _format_for(out), colors=out.isatty())
     _take_from_libraries(out, threshold, finish)
     structlog.configure(
-        processors=[*_ORIGIN, _hand_on],
+        processors=[_with_origin],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda name="": _Lines(out, name, finish),
+        cache_logger_on_first_use=stream is None,
     )
 
 
@@ -66,33 +67,36 @@ class _Lines:
 
     __slots__ = ("_finish", "_out", "name")
 
-    def __init__(self, out: TextIO, name: str, finish: Sequence[Processor]) -> None:
+    def __init__(self, out: TextIO, name: str, finish: _Render) -> None:
         self.name = name
         self._out = out
         self._finish = finish
 
-    def write(self, entry: Any) -> None:  # noqa: ANN401  a dict, at last a text
+    def write(self, entry: EventDict) -> None:
         """Write an entry; one that cannot be written is lost, and nothing else."""
         with suppress(Exception):
-            for process in self._finish:
-                entry = process(self, "", entry)
-            self._out.write(f"{entry}\n")
+            self._out.write(f"{self._finish(self, '', entry)}\n")
             self._out.flush()
 
     debug = info = warning = error = critical = write
 
 
-def _hand_on(_logger: WrappedLogger, _method: str, event: EventDict) -> tuple[Any, Any]:
-    return (event,), {}
+def _with_origin(logger: _Lines, level: str, entry: EventDict) -> tuple[Any, Any]:
+    entry["level"] = level
+    entry["logger"] = logger.name
+    return (entry,), {}
 
 
-def _take_from_libraries(out: TextIO, threshold: int, finish: Sequence[Processor]) -> None:
+def _take_from_libraries(out: TextIO, threshold: int, finish: _Render) -> None:
     """Give what libraries log by the standard library's means the same form and place."""
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_ORIGIN,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *finish],
+            foreign_pre_chain=(
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+            ),
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, finish],
         )
     )
     root = logging.getLogger()
@@ -109,30 +113,29 @@ def _format_for(stream: TextIO) -> LogFormat:
     return "console" if stream.isatty() else "json"
 
 
-def _finish(log_format: LogFormat, *, colors: bool) -> Sequence[Processor]:
-    """Return what makes a line of an entry, in order."""
-    render: Processor = _as_json
+def _finish(log_format: LogFormat, *, colors: bool) -> _Render:
+    """Return what makes a line of an entry."""
+    render: _Render = _as_json
     if log_format == "console":
         render = structlog.dev.ConsoleRenderer(
             colors=colors, exception_formatter=structlog.dev.plain_traceback
         )
-    return (
-        structlog.processors.StackInfoRenderer(),
-        # Plain text without locals; it turns exc_info into a string, which is then masked.
-        structlog.processors.format_exc_info,
-        mask_digits,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        render,
-    )
+
+    def finish(logger: WrappedLogger, level: str, entry: EventDict) -> str:
+        if "exc_info" in entry:
+            # Plain text without locals.
+            entry = structlog.processors.format_exc_info(logger, level, entry)
+        entry = {
+            key: value if type(value) in _PLAIN else _masked(value) for key, value in entry.items()
+        }
+        entry["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        return render(logger, level, entry)
+
+    return finish
 
 
-def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-    return _encode_json(event)
-
-
-def mask_digits(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Mask what looks like a dialed number in all texts of a log entry; integers stay."""
-    return {key: _masked(value) for key, value in event.items()}
+def _as_json(_logger: WrappedLogger, _level: str, entry: EventDict) -> str:
+    return _encode_json(entry)
 
 
 def _masked(value: Any) -> Any:  # noqa: ANN401  a log entry may hold anything

@@ -1,7 +1,6 @@
 """All bridged calls: takes phones' calls in, routes the engine's events, keeps the signal clock."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import NoReturn, Protocol
@@ -19,7 +18,15 @@ from bridge.bridging.reception import Reception
 from bridge.bridging.services import CallServices, PhoneLeg
 from bridge.dialing.plan import Destination, DialError, DialPlan
 from bridge.errors import BridgeError
-from bridge.iax2 import Call, CallEnded, Event, IncomingCall, KeyOrigin, LocalProtocolError
+from bridge.iax2 import (
+    Call,
+    CallEnded,
+    Event,
+    Format,
+    IncomingCall,
+    KeyOrigin,
+    LocalProtocolError,
+)
 from bridge.media.call_media import CallMedia
 from bridge.sip.sdp import AudioDescription
 
@@ -183,14 +190,15 @@ class Switchboard:
             over=self._on_over,
         )
         self._live[bridged] = _phone_of(leg)
-        with self._containing(bridged):
-            try:
-                bridged.start()
-            except LocalProtocolError as error:
-                self.counters.unavailable += 1
-                media.close()
-                self._live.pop(bridged, None)
-                raise CallRefusedError(UNAVAILABLE, str(error)) from None
+        try:
+            bridged.start()
+        except LocalProtocolError as error:
+            self.counters.unavailable += 1
+            media.close()
+            self._live.pop(bridged, None)
+            raise CallRefusedError(UNAVAILABLE, str(error)) from None
+        except Exception:  # noqa: BLE001 - whatever it was, it was this call's alone
+            self._failed(bridged)
         return bridged
 
     def handle_event(self, event: Event, now: float) -> None:
@@ -203,8 +211,7 @@ class Switchboard:
             self._reception.unproven(event)
         if bridged is not None:
             had_clock = bridged.next_deadline() is not None
-            with self._containing(bridged):
-                bridged.handle_event(event, now)
+            self._contain(bridged, bridged.handle_event, event, now)
             if not had_clock:
                 self._schedule(bridged)
 
@@ -220,11 +227,7 @@ class Switchboard:
         inbound, media_format = taken
         self._live[inbound] = NOBODY
         self._by_call[event.call] = inbound
-        with self._containing(inbound):
-            try:
-                inbound.start(media_format)
-            except LocalProtocolError:
-                inbound.cut_short()  # it has given up meanwhile
+        self._contain(inbound, _begin, inbound, media_format)
         self._schedule(inbound)
 
     def find(self, call_id: str) -> LiveCall | None:
@@ -242,10 +245,7 @@ class Switchboard:
         """Serve every call whose slot has come."""
         while self._deadlines and self._deadlines[0] <= now:
             for bridged in self._due.pop(heappop(self._deadlines)):
-                try:
-                    bridged.handle_deadline(now)
-                except Exception:  # noqa: BLE001 - whatever it was, it was this call's alone
-                    self._failed(bridged)
+                self._contain(bridged, bridged.handle_deadline, now)
                 self._schedule(bridged)
         self._services.drain()
 
@@ -253,14 +253,12 @@ class Switchboard:
         """End all calls, both legs of each, and take no more; some take a while to leave a link."""
         self._stopping = True
         for bridged in list(self._live):
-            with self._containing(bridged):
-                bridged.shut_down()
+            self._contain(bridged, bridged.shut_down)
 
     def cut_short(self) -> None:
         """Hang up at once on the links that calls are still leaving."""
         for bridged in list(self._live):
-            with self._containing(bridged):
-                bridged.cut_short()
+            self._contain(bridged, bridged.cut_short)
 
     def fail(self, media: CallMedia) -> None:
         """End the call whose media failed."""
@@ -268,13 +266,10 @@ class Switchboard:
             if bridged.media is media:
                 self._fail(bridged)
 
-    @contextmanager
-    def _containing(self, bridged: LiveCall) -> Iterator[None]:
+    def _contain(self, bridged: LiveCall, act: Callable[..., None], *arguments: object) -> None:
         """Let an error of ours end one call, never the service."""
         try:
-            yield
-        except CallRefusedError:
-            raise
+            act(*arguments)
         except Exception:  # noqa: BLE001 - whatever it was, it was this call's alone
             self._failed(bridged)
 
@@ -315,6 +310,13 @@ class Switchboard:
             self._by_call.pop(call, None)
             if call.keys is not None and call.keys.receiving.origin is KeyOrigin.PEER:
                 bridged.link.peer_rotates = True
+
+
+def _begin(inbound: InboundCall, media_format: Format) -> None:
+    try:
+        inbound.start(media_format)
+    except LocalProtocolError:
+        inbound.cut_short()  # it has given up meanwhile
 
 
 def _phone_of(leg: IncomingLeg) -> str:

@@ -43,12 +43,9 @@ class CallNumbers:
             self._taken.discard(self._resting.popleft()[1])
         if len(self._taken) >= _COUNT:
             raise LocalProtocolError("no IAX2 call number is free")
-        start = int.from_bytes(self._entropy(2), "big")
-        number = next(
-            number
-            for number in ((start + step) % _COUNT + _FIRST for step in range(_COUNT))
-            if number not in self._taken
-        )
+        number = int.from_bytes(self._entropy(2), "big") % _COUNT + _FIRST
+        while number in self._taken:
+            number = number + 1 if number < CALL_NUMBER_MAX else _FIRST
         self._taken.add(number)
         return number
 

@@ -1,8 +1,9 @@
 """The order in which calls, and dialogs with peers beside calls, want to be served.
 
-A deadline that moves later, as with every acknowledgement, moves nothing here: what is on file is
-looked at when its time has come, and is due or goes to its new place then. So who waits is
-filed for each of its deadlines in turn, the earliest one last.
+Whose deadline may have changed is looked at when the order is asked for: once, however often it
+changed within a datagram. One that moved later, as with every acknowledgement, moves nothing here:
+what is on file is looked at when its time has come, and is due or goes to its new place then. So
+who waits is filed for each of its deadlines in turn, the earliest one last.
 """
 
 from heapq import heapify, heappop, heappush
@@ -32,18 +33,22 @@ class Timed(Protocol):
 class Deadlines:
     """Who is to be served when; `now` is an argument."""
 
-    __slots__ = ("_abandoned", "_heap", "_order")
+    __slots__ = ("_abandoned", "_changed", "_heap", "_order")
 
     def __init__(self) -> None:
+        self._changed: dict[Timed, None] = {}
         self._heap: list[tuple[float, int, Timed]] = []
         self._order = count()
         self._abandoned = 0
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._heap) + len(self._changed)
 
     def file(self, waiting: Timed) -> None:
-        """Look at the next deadline again, as it may have become earlier."""
+        """Have the next deadline looked at again, as it may have become earlier."""
+        self._changed[waiting] = None
+
+    def _file(self, waiting: Timed) -> None:
         deadline, filed = waiting.next_deadline(), waiting.filed
         if deadline is None:
             self._abandon(filed)
@@ -53,6 +58,10 @@ class Deadlines:
 
     def next(self) -> float | None:
         """Return when somebody is to be served, None where nobody waits."""
+        if self._changed:
+            for waiting in self._changed:
+                self._file(waiting)
+            self._changed.clear()
         while self._heap:
             at, _, waiting = self._heap[0]
             deadline = waiting.next_deadline()
@@ -60,7 +69,7 @@ class Deadlines:
                 return at
             self._pop()
             if deadline is not None:
-                self.file(waiting)
+                self._file(waiting)
         return None
 
     def pop_due(self, now: float) -> Timed | None:

@@ -66,6 +66,7 @@ class LinkSocket:
         receive_voice: Takes a mini frame, or tells that it is none of an established call.
         handle_event: Takes what the engine tells of calls.
         handle_peer_event: Takes what it tells of peers; needed where it keeps something up.
+        clock: Returns now in seconds.
 
     Attributes:
         dropped: Datagrams that the kernel had no room for.
@@ -78,12 +79,15 @@ class LinkSocket:
         receive_voice: Callable[[bytes, Address, float], bool],
         handle_event: Callable[[Event, float], None],
         handle_peer_event: Callable[[PeerEvent, float], None] = lambda _event, _now: None,
+        *,
+        clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self.dropped = 0
         self._endpoint = endpoint
         self._receive_voice = receive_voice
         self._handle_event = handle_event
         self._handle_peer_event = handle_peer_event
+        self._clock = clock
         self._socket = _open(bind)
         self._alarm = Alarm()
         self._alarm_is_stale = False
@@ -156,9 +160,9 @@ class LinkSocket:
         _contain(self.drain)
 
     def _catch_up(self, now: float) -> None:
-        until = trio.current_time() + CATCH_UP_S
+        until = self._clock() + CATCH_UP_S
         self._receive(now)
-        while self.backlog() and trio.current_time() < until:
+        while self.backlog() and self._clock() < until:
             self._receive(now)
 
     def _drain(self) -> None:
@@ -166,9 +170,9 @@ class LinkSocket:
         while True:
             self._transmit()
             if (event := endpoint.poll_event()) is not None:
-                _contain(self._handle_event, event, trio.current_time())
+                _contain(self._handle_event, event, self._clock())
             elif (peer_event := endpoint.peers.poll_event()) is not None:
-                _contain(self._handle_peer_event, peer_event, trio.current_time())
+                _contain(self._handle_peer_event, peer_event, self._clock())
             else:
                 return
 

@@ -43,9 +43,11 @@ def fault_of(request: SipRequest) -> Answer | None:
 
 def _promises_more(length: str, message: str) -> bool:
     """Whether a body is shorter than its Content-Length says, as only a datagram's can be."""
-    body = _HEAD_END.split(message, maxsplit=1)[1:]
-    octets = len("".join(body).encode("utf-8", "surrogateescape"))
-    return length.isascii() and length.isdigit() and int(length) > octets
+    if not (length.isascii() and length.isdigit()):
+        return False
+    ended = _HEAD_END.search(message)
+    body = message[ended.end() :] if ended else ""
+    return int(length) > len(body.encode("utf-8", "surrogateescape"))
 
 
 def _takes_sdp(accept: list[str]) -> bool:

@@ -25,7 +25,6 @@ _COMPACT: Mapping[str, str] = MappingProxyType(
         "x": "session-expires",
     }
 )
-_LINE_END = re.compile(r"\r?\n")
 _TCHAR = r"[\w.!%*+`'~-]"  # RFC 3261 section 25.1
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 # Each takes time linear in its text, whatever that is: strangers choose it. So a quote that nothing
@@ -41,7 +40,7 @@ class MessageHeaders:
 
     def __init__(self, message: str) -> None:
         self._fields: dict[str, list[str]] = {}
-        self.start_line, *lines = _LINE_END.split(message)
+        self.start_line, *lines = message.replace("\r\n", "\n").split("\n")
         values: list[str] = []
         for line in lines:
             if not line:

@@ -116,6 +116,7 @@ class Library:
         before = _epoll_descriptors()
         self.on_schedule: Callable[[float], object] = lambda _deadline: None
         self._paused_until = math.inf
+        self._clock = trio.lowlevel.current_clock().current_time
         self.endpoint = _Endpoint() if settings.trunks else pj.Endpoint()
         Library._is_open = True
         try:
@@ -240,7 +241,7 @@ class Library:
     def reschedule(self) -> None:
         """Note that PJSIP may have gained an earlier timer: after each call into it."""
         due_ms = pj.SipModule.msecToNextTimer()
-        due_at = trio.current_time() + due_ms / 1000 if due_ms >= 0 else math.inf
+        due_at = self._clock() + due_ms / 1000 if due_ms >= 0 else math.inf
         self.on_schedule(min(due_at, self._paused_until))
 
     async def quiet(self) -> None:

@@ -390,11 +390,11 @@ def common_payload_type(remote: AudioDescription, encodings: Sequence[str]) -> P
     iLBC counts where the peer asks for frames of 20 ms: it would send 30 ms otherwise, whatever we
     answer (RFC 3952 section 5).
     """
-    pairs = ((name, payload) for name in encodings for payload in remote.payload_types)
-    return next((payload for name, payload in pairs if _is_encoding(payload, name)), None)
+    named = (p for name in encodings for p in remote.payload_types if p.encoding == name)
+    return next(filter(_is_ours, named), None)
 
 
-def _is_encoding(payload: PayloadType, name: str) -> bool:
-    codec = payload.encoding, payload.clock_rate_hz, payload.channels
-    same = codec == (name, ENCODINGS[name].clock_rate_hz, 1)
-    return same and (name != "ILBC" or bool(_ILBC_20_MS.search(payload.fmtp)))
+def _is_ours(payload: PayloadType) -> bool:
+    codec = payload.clock_rate_hz, payload.channels
+    same = codec == (ENCODINGS[payload.encoding].clock_rate_hz, 1)
+    return same and (payload.encoding != "ILBC" or bool(_ILBC_20_MS.search(payload.fmtp)))

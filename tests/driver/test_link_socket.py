@@ -99,7 +99,7 @@ class TestEngine:
                 other.sendto(b"\x80" + bytes(11), near.link.address)
         with monkeypatch.context() as costly:
             costly.setattr(near.endpoint, "receive_datagram", lambda data, *_: seen.append(data))
-            costly.setattr(trio, "current_time", lambda: started_at + len(seen) * 1e-4)
+            costly.setattr(near.link, "_clock", lambda: started_at + len(seen) * 1e-4)
             near.link._on_alarm(started_at + 10)
         assert CATCH_UP_S <= len(seen) * 1e-4 <= CATCH_UP_S + DATAGRAMS_PER_PASS_MAX * 1e-4
         near.link.close()

@@ -28,13 +28,18 @@ class Waiting:
 def filed(*deadlines: float) -> tuple[Deadlines, list[Waiting]]:
     order, waiting = Deadlines(), [Waiting(deadline) for deadline in deadlines]
     for each in waiting:
-        order.file(each)
+        look_at(order, each)
     return order, waiting
+
+
+def look_at(order: Deadlines, waiting: Waiting) -> None:
+    order.file(waiting)
+    order.next()
 
 
 def move(order: Deadlines, waiting: Waiting, deadline: float | None) -> None:
     waiting.deadline = deadline
-    order.file(waiting)
+    look_at(order, waiting)
 
 
 def test_the_earliest_comes_first_and_only_in_its_time() -> None:
@@ -83,10 +88,20 @@ def test_one_that_waits_no_more_is_never_served() -> None:
     assert gone.filed == []
 
 
+def test_who_changes_often_is_looked_at_once() -> None:
+    order, (only,) = filed(9.0)
+    for deadline in range(8, 0, -1):
+        only.deadline = deadline
+        order.file(only)
+    assert len(order) == 2
+    assert order.next() == 1
+    assert only.filed == [9.0, 1]
+
+
 def test_what_is_abandoned_does_not_pile_up() -> None:
     order, (stays,) = filed(5.0)
     for _ in range(1000):
-        order.file(gone := Waiting(4.0))
+        look_at(order, gone := Waiting(4.0))
         move(order, gone, None)
         assert len(order) <= 1 + ABANDONED_MAX
     assert order.pop_due(5.0) is stays

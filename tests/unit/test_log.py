@@ -23,7 +23,6 @@ def stream() -> Iterator[io.StringIO]:
     handlers, level, raises = root.handlers[:], root.level, logging.raiseExceptions
     yield io.StringIO()
     structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.raiseExceptions = raises
@@ -59,14 +58,6 @@ def test_levels_drop_what_is_below(stream: io.StringIO) -> None:
     logging.getLogger("library").info("quiet")
     structlog.get_logger().error("loud")
     assert [entry["event"] for entry in entries(stream)] == ["loud"]
-
-
-def test_a_call_id_bound_to_the_task_is_in_each_entry(stream: io.StringIO) -> None:
-    configure_logging(stream=stream)
-    with structlog.contextvars.bound_contextvars(call="c17"):
-        structlog.get_logger().info("answered")
-        logging.getLogger("library").warning("odd")
-    assert [entry["call"] for entry in entries(stream)] == ["c17", "c17"]
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
