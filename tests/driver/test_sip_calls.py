@@ -1,5 +1,6 @@
 """Incoming calls on a real pjsua2, told to it message by message."""
 
+import pjsua2 as pj
 import pytest
 import trio
 
@@ -53,6 +54,19 @@ async def test_ringing_progress_answer_and_the_phone_hangs_up() -> None:
         assert desk.handler.ends == [(200, "Normal call clearing", 16)]
         assert desk.handler.remotes == [leg.offer]
         assert agent.active_calls == 0
+
+
+async def test_pjsip_makes_no_stream_and_tells_what_the_phone_said() -> None:
+    desk = Answering()
+    async with running(desk) as agent, phone_of(agent) as phone:
+        await phone.call(phone_sdp())
+        ((number, call),) = agent._calls.by_id.items()
+        with pytest.raises(pj.Error):
+            call.getStreamInfo(0)
+        assert "m=audio" in pj.CallCallbacks.remoteDescription(number)
+        assert pj.CallCallbacks.remoteDescription(number + 1) == ""
+        assert pj.CallCallbacks.remoteDescription(-1) == ""
+        await phone.hang_up()
 
 
 async def test_we_hang_up_with_a_reason() -> None:
