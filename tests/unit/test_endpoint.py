@@ -5,12 +5,13 @@ from random import Random
 
 import pytest
 
-from bridge.iax2 import CallEnded, Cause, Endpoint, IncomingCall, LocalProtocolError, User
+from bridge.iax2 import Call, CallEnded, Cause, Endpoint, IncomingCall, LocalProtocolError, User
 from bridge.iax2.admission import UNAUTHENTICATED_MAX, UNAUTHENTICATED_PER_SOURCE_MAX
-from bridge.iax2.constants import ElementType, FrameType, IaxSubclass
+from bridge.iax2.constants import CALL_NUMBER_MAX, ElementType, FrameType, IaxSubclass
 from bridge.iax2.elements import InformationElements
 from bridge.iax2.endpoint import CALLS_MAX
 from bridge.iax2.states import State
+from bridge.iax2.timers import CALL_NUMBER_QUARANTINE_S, LINGER_S
 from tests.lab.iax2_pair import SECRET, USERNAME, Pair, call_profile
 from tests.lab.iax2_peer import PEER, STRANGER, Peer
 from tests.lab.iax2_phases import (
@@ -185,6 +186,16 @@ class TestNew:
             send_new(peer, new_elements(ask_token(peer)))
         assert endpoint.live_calls == UNAUTHENTICATED_MAX == 512
         assert endpoint.dropped["too many unauthenticated calls"] == 2
+
+    def test_it_has_room_for_400_calls_a_second_for_good(self) -> None:
+        endpoint, up = Endpoint(entropy=Random(1).randbytes), list[Call]()
+        for second in range(int(LINGER_S + CALL_NUMBER_QUARANTINE_S) + 5):
+            now = START + second
+            endpoint.handle_timeout(now)
+            for call in up:
+                call.hang_up(now)
+            up = [endpoint.place_call(call_profile(), PEER, now) for _ in range(400)]
+        assert endpoint.call_numbers_taken < CALL_NUMBER_MAX - 1
 
     def test_an_endpoint_that_is_full_takes_no_more(self) -> None:
         peer = taker()
