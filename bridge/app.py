@@ -47,7 +47,7 @@ from bridge.media.ports import PortPool
 from bridge.media.relay import Relay
 from bridge.net.alarm import Alarm
 from bridge.net.challenge_store import ChallengeStore
-from bridge.net.garbage import spare_the_collector
+from bridge.net.garbage import CallGarbage
 from bridge.net.lag_watch import LagWatch
 from bridge.net.link_socket import LinkSocket
 from bridge.net.media_driver import media_sources
@@ -136,7 +136,7 @@ class Service:
             link.acceptance.username: name for name, link in self._links.items() if link.acceptance
         }
         self._observer = self._make_observer()
-        self._stop = trio.Event()
+        self._garbage, self._stop = CallGarbage(), trio.Event()
 
     def _make_switchboard(self, plan: DialPlan) -> Switchboard:
         services = self._call_services()
@@ -241,7 +241,7 @@ class Service:
     async def _serve(self) -> None:
         async with trio.open_nursery() as nursery:
             await self._start(nursery)
-            spare_the_collector()
+            self._garbage.spare_what_stands()
             _log.info(
                 "ready",
                 version=__version__,
@@ -334,8 +334,12 @@ class Service:
         if self._challenges.failure is not None:
             raise LocalProtocolError("challenges cannot be remembered")
         call = self._endpoint.place_call(link.profile, link.address, self._clock())
-        self._observer.started(call, link.name)
+        self._started(call, link.name)
         return call
+
+    def _started(self, call: Call, link: str) -> None:
+        self._observer.started(call, link)
+        self._garbage.call_begins()
 
     def _find_phone(self, number: str, link: str) -> tuple[Target, ...] | None:
         target = self._delivery.resolve(number, link)
@@ -379,7 +383,7 @@ class Service:
     def _handle_event(self, event: Event, now: float) -> None:
         match event:
             case IncomingCall(call=call, username=name) if name in self._link_of_user:
-                self._observer.started(call, self._link_of_user[name])
+                self._started(call, self._link_of_user[name])
             case CallEnded(call=CalleeCall(username=str(name)), reason=EndReason.SECRETS_DIFFER):
                 self._observer.refused(self._link_of_user[name])
         self._switchboard.handle_event(event, now)

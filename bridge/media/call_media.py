@@ -37,6 +37,7 @@ REPORT_OCTETS_MAX: Final = 1500
 NO_SLOT: Final = 1 << 62
 """First slot of a call that sends nothing toward the link: not connected, or closed."""
 UNNEGOTIATED: Final = -1
+UNPACED: Final = -1
 
 
 class CallMedia:
@@ -49,6 +50,7 @@ class CallMedia:
         last_rtp_at: When the phone's last packet was read, None before the first.
         counters, buffer, latch, reports, stream: Its parts, each with figures of its own.
         path: The link's side; None until connected.
+        number: The relay's, UNPACED before the call has slots.
         speaking: The phone hears a tone or a digit of ours rather than the link.
         closed: It is over; commands do nothing any more.
     """
@@ -72,6 +74,7 @@ class CallMedia:
         "in_band_digits",
         "last_rtp_at",
         "latch",
+        "number",
         "on_digit",
         "open_frame",
         "origin_ms",
@@ -102,6 +105,7 @@ class CallMedia:
 
     def __init__(self, owner: Owner, ports: PortPair) -> None:
         self._owner = owner
+        self.number = UNPACED
         self.closed = self.in_band_digits = False
         self.on_digit: Callable[[str], None] = _ignore
         self.counters = MediaCounters()
@@ -280,7 +284,6 @@ class CallMedia:
 
     def use_ports(self, ports: PortPair) -> None:
         """Speak with a phone at these ports, of which nothing is known yet."""
-        ports.discard_waiting()
         self.ports, self.rtp_port = ports, ports.rtp_port
         self.descriptor = ports.rtp.fileno()
         self.latch = SymmetricLatch()

@@ -90,8 +90,9 @@ class Relay:
         self._calls: dict[int, CallMedia] = {}  # by descriptor of the RTP socket
         self._reporters: dict[int, CallMedia] = {}  # by descriptor of the RTCP socket
         self._routes: dict[Address, dict[bytes, CallMedia]] = {}
-        self._reports: list[tuple[float, int, CallMedia]] = []  # a heap of when they are due
-        self._report_number = count()
+        self._reports: list[tuple[float, int]] = []  # a heap of when they are due, and whose
+        self._paced: dict[int, CallMedia] = {}  # by number
+        self._number = count()
 
     @property
     def path_name(self) -> str:
@@ -289,6 +290,7 @@ class Relay:
     def forget(self, media: CallMedia) -> None:
         """Drop all that is known of a call; see `CallMedia.close`."""
         self._unknow(media)
+        self._paced.pop(media.number, None)
         if media.path is not None:
             self._forget_route(media, *media.path.route)
         self._phases.leave(media)
@@ -305,6 +307,7 @@ class Relay:
         """Let another phone speak in a call, at ports of its own; its place on the link stays."""
         self._unknow(media)
         self._ports.close(media.ports)
+        ports.discard_waiting()
         media.use_ports(ports)
         self._know(media)
 
@@ -319,7 +322,9 @@ class Relay:
         phase = self._phases.of(media)
         if phase is None:
             phase = self._phases.pace(media, now)
-            heappush(self._reports, (now + report_interval_s(), next(self._report_number), media))
+            media.number = next(self._number)
+            self._paced[media.number] = media
+            heappush(self._reports, (now + report_interval_s(), media.number))
             self.on_schedule()
         return phase
 
@@ -359,13 +364,14 @@ class Relay:
     def _send_reports(self, now: float) -> None:
         reports = self._reports
         while reports and reports[0][0] <= now:
-            due_at, _, media = heappop(reports)
-            if not media.closed:
+            due_at, number = heappop(reports)
+            media = self._paced.get(number)
+            if media is not None:
                 try:
                     media.send_report(now)
                 except Exception as error:  # noqa: BLE001 - a bug ends one call, never the relay
                     self._fail(media, error)
-                heappush(reports, (due_at + report_interval_s(), next(self._report_number), media))
+                heappush(reports, (due_at + report_interval_s(), number))
 
     def _fail(self, media: CallMedia, error: Exception) -> None:
         media.close()
