@@ -22,7 +22,7 @@ from bridge.media.compiled import LinkReader
 from bridge.net.alarm import Alarm
 from bridge.net.sources import Sources
 
-DATAGRAMS_PER_PASS_MAX: Final = 256
+DATAGRAMS_PER_PASS_MAX: Final = 512
 LATE_S: Final = 0.05
 """Behind its time by more, the engine's timers look at what has arrived first."""
 CATCH_UP_S: Final = 0.05

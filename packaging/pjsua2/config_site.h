@@ -3,7 +3,7 @@
 #define PJSIP_MAX_TSX_COUNT      16383
 #define PJSIP_MAX_DIALOG_COUNT   8191
 #define PJSIP_MAX_TRANSPORTS     4096
-#define PJSIP_MAX_NET_EVENTS     16
+#define PJSIP_MAX_NET_EVENTS     32
 
 /* A connection that says nothing within so many seconds is closed: who has none may open many. */
 #define PJSIP_TRANSPORT_SERVER_IDLE_TIME_FIRST 20

@@ -67,8 +67,14 @@ BINDING_FLAGS = (*COMMON_CXX_FLAGS, "-O1", "-w")
 # No -threads: for the one thread that all of it runs in, letting go of the interpreter at each
 # crossing is time lost. PJSIP's own thread for media's events calls nobody: CallCallbacks.
 SWIG_FLAGS = ("-c++", "-python", "-w312")
-# What PJSIP calls here is ours: extension/no_stream.cpp and local_interface.cpp.
-WRAPPED = ("pjsua_aud_channel_update", "pj_getipinterface")
+# What PJSIP calls here is ours: extension/no_stream.cpp, local_interface.cpp, one_negotiation.cpp,
+# bounded_reads.cpp.
+WRAPPED = (
+    "pjsua_aud_channel_update",
+    "pj_getipinterface",
+    "pjsip_inv_verify_request3",
+    "pj_ioqueue_recvfrom",
+)
 LINK_FLAGS = (
     "-shared",
     "-s",

@@ -30,7 +30,7 @@ def test_the_io_queue_is_epoll_and_large(seen: dict[str, Any]) -> None:
         "transactions": 16383,
         "dialogs": 8191,
         "transports": 4096,
-        "networkEventsPerPoll": 16,
+        "networkEventsPerPoll": 32,
         "packetOctets": 6000,
         "urlOctets": 1024,
         "udpBufferOctets": 4 * 1024 * 1024,

@@ -4,10 +4,13 @@ import select
 import socket
 from collections.abc import Callable
 
+import pjsua2 as pj
 import pytest
 import trio
 
+from bridge.sip.admission import Answer, SipRequest
 from bridge.sip.call import PjCall
+from bridge.sip.door import Door
 from bridge.sip.library import Library
 from bridge.sip.messages import host_port
 from bridge.sip.settings import SipSettings, parse_listen_url
@@ -33,6 +36,43 @@ async def test_a_packet_that_was_handled_with_a_timer_delays_no_other() -> None:
             assert is_readable(library)
     finally:
         library.destroy()
+
+
+BURST = 100
+OPTIONS = (
+    "OPTIONS sip:bridge@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;rport;branch=z9hG4bK{0}\r\n"
+    "Max-Forwards: 70\r\nFrom: <sip:phone@localhost>;tag=1\r\nTo: <sip:bridge@localhost>\r\n"
+    "Call-ID: {0}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+)
+
+
+async def test_a_burst_of_packets_is_handled_in_parts_and_audio_has_its_turn_between() -> None:
+    settings = SipSettings(("udp://127.0.0.1:0",), ())
+    library = Library(settings, [parse_listen_url(url) for url in settings.listen])
+    handled: list[SipRequest] = []
+
+    def decide(request: SipRequest) -> Answer:
+        handled.append(request)
+        return Answer(404)
+
+    door = Door(decide, lambda _call, _request: None)
+    parts = []
+    try:
+        door.exempt("127.0.0.0/8")
+        door.registerModule()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+            phone.connect(host_port(library.listening[0].partition("//")[2]))
+            for number in range(BURST):
+                phone.send(OPTIONS.format(number).encode())
+            while len(handled) < BURST and is_readable(library):
+                before = len(handled)
+                library.handle_readable(trio.current_time())
+                parts.append(len(handled) - before)
+    finally:
+        library.destroy()
+        door.unregisterModule()
+    assert sum(parts) == BURST
+    assert max(parts) <= pj.BuildLimits.get().networkEventsPerPoll < BURST / 2
 
 
 @pytest.fixture

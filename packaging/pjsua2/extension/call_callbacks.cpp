@@ -59,11 +59,7 @@ void CallCallbacks::spare() {
     used.on_call_media_transport_state = nullptr;
     used.on_call_media_event = nullptr;
     used.on_media_event = nullptr;
-    used.on_stream_precreate = nullptr;
-    used.on_stream_created2 = nullptr;
-    used.on_stream_destroyed = nullptr;
     used.on_conf_op_completed = nullptr;
-    used.on_dtmf_event = nullptr;
 }
 
 std::string CallCallbacks::remoteDescription(int callId) {
