@@ -20,7 +20,7 @@ from bridge.iax2 import ChallengeMemory
 from bridge.iax2.auth import CHALLENGES_REMEMBERED, MEMORY_HASH_OCTETS, MEMORY_KEY_OCTETS
 
 RETRY_S: Final = 5.0
-GATHER_S: Final = 0.05
+GATHER_S: Final = 0.25
 """Between two writes, each of which wakes a thread and waits for the disk."""
 UNWRITTEN_MAX: Final = 4096
 """So many challenges may wait for a disk that is slow; then no call is placed any more."""
