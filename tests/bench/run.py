@@ -23,7 +23,6 @@ from tests.bench.load import LoadPlan
 from tests.bench.measuring import Point, measure
 from tests.bench.picture import draw
 from tests.bench.set_up import RATES, RATES_ALONE, measure_set_up
-from tests.bench.set_up import SECONDS as RATE_SECONDS
 from tests.bench.set_up import table as set_up_table
 from tests.bench.table import BRIDGE, growth_told, table, verdicts
 from tests.bench.tools import Tools, build_tools
@@ -149,7 +148,7 @@ def _measurements(
         measure_calls = partial(measure, name, site, tools, load, flags)
         yield f"{name} with {calls} calls", results.points, measure_calls
     for rate, name in plan(options.rates or (), options.gateways, options.rates_alone or ()):
-        measure_rate = partial(measure_set_up, name, tools, rate, RATE_SECONDS)
+        measure_rate = partial(measure_set_up, name, tools, rate)
         yield f"{name} with {rate} calls a second", results.set_up, measure_rate
 
 
