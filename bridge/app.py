@@ -136,7 +136,8 @@ class Service:
             link.acceptance.username: name for name, link in self._links.items() if link.acceptance
         }
         self._observer = self._make_observer()
-        self._garbage, self._stop = CallGarbage(), trio.Event()
+        self._garbage = CallGarbage()
+        self._stop = trio.Event()
 
     def _make_switchboard(self, plan: DialPlan) -> Switchboard:
         services = self._call_services()
@@ -169,10 +170,9 @@ class Service:
         return relay
 
     def _reception(self, services: CallServices) -> Reception:
-        rtp_host = parts.rtp_host(self._configuration)
         return Reception(
             self._links.values(),
-            lambda: self._relay.open(rtp_host),
+            partial(self._relay.open, parts.rtp_host(self._configuration)),
             services,
             self._lag.is_overloaded,
         )

@@ -23,6 +23,8 @@ from bridge.net.alarm import Alarm
 from bridge.net.sources import Sources
 
 DATAGRAMS_PER_PASS_MAX: Final = 512
+"""Calls that come bring some 15 for each SIP message, of which PJSIP handles 32 at a time: with a
+smaller share the receive buffer fills up behind them, with a larger one it is they who wait."""
 LATE_S: Final = 0.05
 """Behind its time by more, the engine's timers look at what has arrived first."""
 CATCH_UP_S: Final = 0.05

@@ -19,8 +19,8 @@ RATES_ALONE: Final = (300, 400, 400, 400)
 """For the bridge alone: Asterisk takes no more than 200 to 300 a second. The highest one more than
 once, as it takes nearly all of a core: a stranger on the machine decides how it goes."""
 SECONDS: Final = 10.0
-SECONDS_AT_MOST: Final = 30.0
-"""For the highest rate: calls that are over stay in memory for a while, PJSIP's for 32 s."""
+SECONDS_AT_HIGHEST: Final = 30.0
+"""At the highest rate: calls that are over stay in memory for a while, PJSIP's for 32 s."""
 COLUMNS: Final = (
     "calls a second",
     "gateway",
@@ -40,7 +40,7 @@ def measure_set_up(name: str, tools: Tools, rate_per_s: float) -> Row:
     Raises:
         LabError: A program did not start, or ended early.
     """
-    seconds = SECONDS_AT_MOST if rate_per_s >= max(RATES_ALONE) else SECONDS
+    seconds = SECONDS_AT_HIGHEST if rate_per_s >= max(RATES_ALONE) else SECONDS
     speed_before_ms = yardstick_ms()
     result = measure_call_rate(name, tools, rate_per_s, seconds)
     speed_ms = (speed_before_ms + yardstick_ms()) / 2
