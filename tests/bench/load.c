@@ -205,6 +205,8 @@ static void run(void)
     int rtp_epoll = epoll_create1(EPOLL_CLOEXEC), timer_fd = tick_timer();
     sip_open();
     media_init(rtp_epoll);
+    if (!options.media)
+        media_share_port();
     struct pollfd ready[] = {{.fd = sip_fd(), .events = POLLIN}, {.fd = timer_fd, .events = POLLIN}};
     clock_offset_ns = clock_offset();
     begun_ns = clock_ns(CLOCK_MONOTONIC);

@@ -109,6 +109,7 @@ void call_end(struct call *call, enum ending ending, uint64_t now_ns);
 
 /* load_media.c */
 void media_init(int epoll_fd);
+void media_share_port(void); /* one RTP port for all phones, which are silent and deaf */
 bool media_open(unsigned index, uint64_t now_ns);
 void media_close(struct call *call);
 void media_send_due(unsigned index, uint64_t now_ns);

@@ -51,13 +51,25 @@ static int bound_socket(uint16_t port, int receive_octets)
     return fd;
 }
 
+/* Never read: it only keeps what the gateway sends from being answered with ICMP errors, which
+ * would cost the gateway's core. */
+static int deaf_socket(unsigned port)
+{
+    return bound_socket((uint16_t)port, 1);
+}
+
+void media_share_port(void)
+{
+    deaf_socket(options.rtp_base);
+    deaf_socket(options.rtp_base + 1);
+}
+
 bool media_open(unsigned index, uint64_t now_ns)
 {
     struct call *call = &calls[index];
     int on = 1;
     call->rtp_fd = bound_socket(call->rtp_port, RECEIVE_BUFFER_OCTETS);
-    /* Never read: it only keeps the gateway's RTCP from being answered with ICMP errors. */
-    call->rtcp_fd = bound_socket((uint16_t)(call->rtp_port + 1), 1);
+    call->rtcp_fd = deaf_socket(call->rtp_port + 1u);
     setsockopt(call->rtp_fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
     if (options.connected
         && connect(call->rtp_fd, (struct sockaddr *)&call->media, sizeof call->media))

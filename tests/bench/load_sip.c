@@ -159,7 +159,7 @@ void sip_invite(unsigned index, uint64_t now_ns)
     call->state = CALL_INVITING;
     call->request_sent_ns = now_ns;
     call->retransmit_at_ns = now_ns + T1_NS;
-    call->rtp_port = (uint16_t)(options.rtp_base + 2 * (index % 10000));
+    call->rtp_port = (uint16_t)(options.rtp_base + (options.media ? 2 * (index % 10000) : 0));
     call->rtp_fd = call->rtcp_fd = -1;
     totals.started++;
     totals.open++;
