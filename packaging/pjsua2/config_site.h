@@ -4,6 +4,9 @@
 #define PJSIP_MAX_DIALOG_COUNT   8191
 #define PJSIP_MAX_TRANSPORTS     4096
 #define PJSIP_MAX_NET_EVENTS     32
+/* One thread waits, so that none has to be left asleep: EPOLLEXCLUSIVE would cost two system calls
+   where one does, before and behind each message. */
+#define PJ_IOQUEUE_DEFAULT_EPOLL_FLAGS 0
 
 /* A connection that says nothing within so many seconds is closed: who has none may open many. */
 #define PJSIP_TRANSPORT_SERVER_IDLE_TIME_FIRST 20
