@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 import trio
 
-from bridge import __version__, config, parts
+from bridge import __version__, config, log, parts
 from bridge.bridging.call import BridgedCall
 from bridge.bridging.emergency import EmergencyCall
 from bridge.bridging.inbound_call import InboundCall
@@ -272,7 +272,7 @@ class Service:
             await nursery.start(self._phones.run, self._agent)
         nursery.start_soon(serve_observer, self._observer, self._configuration, self._trace)
         library = await nursery.start(partial(self._agent.run, pumps=False))
-        nursery.start_soon(self._sources(library).run_in_idle_time)
+        nursery.start_soon(self._sources(library).run_in_idle_time, log.lines)
         nursery.start_soon(self._lag.run)  # now: the start itself keeps the loop for a while
 
     def _keep_up(self, link: Link, settings: config.Link) -> None:

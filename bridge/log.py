@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -34,6 +35,55 @@ _MAYBE_RUN: Final = re.compile(r"[0-9*#][-()0-9*#]")
 _PLAIN: Final = frozenset({int, float, bool, type(None)})
 """What is no text, and holds none."""
 _encode_json: Final = json.JSONEncoder(ensure_ascii=False).encode
+_UTC_OFFSET: Final = len("+00:00")
+
+
+class Lines:
+    """Where all lines go: to a text stream, each at once, or many in one write.
+
+    Within a `with` block the lines of its thread are kept and written behind it, for a write takes
+    as long as making a line. A crash of the interpreter itself loses those, so at level debug none
+    is kept.
+    """
+
+    def __init__(self) -> None:
+        self._out: TextIO = sys.stderr
+        self._kept: list[str] = []
+        self._may_keep = False
+        self._keeper: int | None = None
+        self._lock = threading.Lock()
+
+    def open(self, out: TextIO, *, may_keep: bool) -> None:
+        """Write to a stream from now on."""
+        self._out = out
+        self._may_keep = may_keep
+
+    def __enter__(self) -> None:
+        self._keeper = threading.get_ident() if self._may_keep else None
+
+    def __exit__(self, *_: object) -> None:
+        self._keeper = None
+        if self._kept:
+            self.flush()
+
+    def write(self, line: str) -> None:
+        """Take a line, its end included, from any thread."""
+        self._kept.append(line)
+        if self._keeper != threading.get_ident():
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is kept; what cannot be written is lost, and nothing else."""
+        with self._lock, suppress(Exception):
+            count = len(self._kept)  # another thread may add to them meanwhile
+            text = "".join(self._kept[:count])
+            del self._kept[:count]
+            self._out.write(text)
+            self._out.flush()
+
+
+lines: Final = Lines()
+"""Of this process; who logs a great deal in one go does it in `with lines:`."""
 
 
 def configure_logging(
@@ -48,48 +98,47 @@ def configure_logging(
     """
     out = stream or sys.stderr
     threshold = logging.getLevelNamesMapping()[level.upper()]
+    lines.open(out, may_keep=threshold > logging.DEBUG)
     finish = _finish(log_format or _format_for(out), colors=out.isatty())
-    _take_from_libraries(out, threshold, finish)
+    _take_from_libraries(threshold, finish)
     structlog.configure(
         processors=[_with_origin],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=lambda name="": _Lines(out, name, finish),
+        logger_factory=lambda name="": _Logger(name, finish),
         cache_logger_on_first_use=stream is None,
     )
 
 
-class _Lines:
-    """Where our own entries become lines: by way of the libraries' each would cost twice as much.
+class _Logger:
+    """Makes lines of our own entries: by way of the libraries' each would cost twice as much.
 
     Attributes:
         name: The logger's.
     """
 
-    __slots__ = ("_finish", "_out", "name")
+    __slots__ = ("_finish", "name")
 
-    def __init__(self, out: TextIO, name: str, finish: _Render) -> None:
+    def __init__(self, name: str, finish: _Render) -> None:
         self.name = name
-        self._out = out
         self._finish = finish
 
     def write(self, entry: EventDict) -> None:
-        """Write an entry; one that cannot be written is lost, and nothing else."""
+        """Write an entry; one that no line can be made of is lost, and nothing else."""
         with suppress(Exception):
-            self._out.write(f"{self._finish(self, '', entry)}\n")
-            self._out.flush()
+            lines.write(f"{self._finish(self, '', entry)}\n")
 
     debug = info = warning = error = critical = write
 
 
-def _with_origin(logger: _Lines, level: str, entry: EventDict) -> tuple[Any, Any]:
+def _with_origin(logger: _Logger, level: str, entry: EventDict) -> tuple[Any, Any]:
     entry["level"] = level
     entry["logger"] = logger.name
     return (entry,), {}
 
 
-def _take_from_libraries(out: TextIO, threshold: int, finish: _Render) -> None:
+def _take_from_libraries(threshold: int, finish: _Render) -> None:
     """Give what libraries log by the standard library's means the same form and place."""
-    handler = logging.StreamHandler(out)
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=(
@@ -128,7 +177,7 @@ def _finish(log_format: LogFormat, *, colors: bool) -> _Render:
         entry = {
             key: value if type(value) in _PLAIN else _masked(value) for key, value in entry.items()
         }
-        entry["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        entry["timestamp"] = f"{datetime.now(UTC).isoformat()[:-_UTC_OFFSET]}Z"
         return render(logger, level, entry)
 
     return finish

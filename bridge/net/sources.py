@@ -8,8 +8,10 @@ whenever trio would have, and goes back to trio then.
 Owns waiting, and nothing of what happens then. Linux alone.
 """
 
+import math
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from select import EPOLLIN, epoll
@@ -56,12 +58,16 @@ class Sources:
             for descriptor, handle in self.readable.items():
                 nursery.start_soon(_wait_for, descriptor, handle)
 
-    async def run_in_idle_time(self) -> None:
+    async def run_in_idle_time(self, around: AbstractContextManager[object] | None = None) -> None:
         """Serve them in the time that no other task needs, until cancelled.
+
+        Args:
+            around: Entered around each pass, its wait included.
 
         Raises:
             BridgeError: trio waits by other means than an epoll object.
         """
+        around = around or nullcontext()
         with epoll() as waiting:
             trios = await _descriptor_of_trio()
             for descriptor in (trios, *self.readable):
@@ -71,10 +77,14 @@ class Sources:
                     # Also tells that nobody else has a turn left in this pass of trio.
                     await wait_all_tasks_blocked()
                 if busy.cancelled_caught:
-                    self._serve(waiting, 0, trios)
+                    with around:
+                        self._settle(math.inf)
+                        self._serve(waiting, 0, trios)
                     continue
-                while not self._serve_idle(waiting, trios):
-                    pass
+                others_wait = False
+                while not others_wait:
+                    with around:
+                        others_wait = self._serve_idle(waiting, trios)
 
     def _serve_idle(self, waiting: epoll, trios: int) -> bool:
         """Wait once and act on it; True where other tasks have to be let run."""
@@ -82,13 +92,18 @@ class Sources:
         runner = GLOBAL_RUN_CONTEXT.runner
         if runner.runq:
             return True
-        others_at = due_at = runner.deadlines.next_deadline()
-        for alarm, _ in self.alarms:
-            if alarm.deadline < due_at:  # noqa: PLR1730 - min() costs a call at each wake
-                due_at = alarm.deadline
+        others_at = runner.deadlines.next_deadline()
+        due_at = self._settle(others_at)
         now = runner.clock.current_time()
         timeout_s = min(max(due_at - now, 0), _WAIT_MAX_S)
         return self._serve(waiting, timeout_s, trios) or others_at <= now
+
+    def _settle(self, due_at: float) -> float:
+        """Return the earliest deadline: an alarm's, or that given."""
+        for alarm, _ in self.alarms:
+            if (at := alarm.settle()) < due_at:
+                due_at = at
+        return due_at
 
     def _serve(self, waiting: epoll, timeout_s: float, trios: int) -> bool:
         """Act on what comes within a time; True where something has come for trio, too."""

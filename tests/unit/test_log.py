@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.config import Secret
-from bridge.log import MASK, LogFormat, configure_logging, masked_text
+from bridge.log import MASK, LogFormat, configure_logging, lines, masked_text
 
 NUMBER = "493012345678901"
 SECRET = "Zk3vQ0nS8xW5tB1yR7uJ4mE9pL2c"
@@ -50,6 +51,44 @@ def test_an_entry_is_one_line_of_json(stream: io.StringIO) -> None:
         "address": "192.0.2.10:20000",
         "port": 20000,
     }
+
+
+def test_lines_of_one_go_are_written_together_and_in_order(stream: io.StringIO) -> None:
+    configure_logging(stream=stream)
+    log = structlog.get_logger()
+    with lines:
+        log.info("first")
+        log.info("second")
+        assert not stream.getvalue()
+        logging.getLogger("library").warning("third")
+        log.info("fourth")
+    log.info("fifth")
+    events = [entry["event"] for entry in entries(stream)]
+    assert events == ["first", "second", "third", "fourth", "fifth"]
+
+
+def test_lines_are_written_where_the_go_ends_in_an_error(stream: io.StringIO) -> None:
+    configure_logging(stream=stream)
+    with pytest.raises(ValueError, match="odd"), lines:  # noqa: PT012  that is what is tested
+        structlog.get_logger().info("before")
+        raise ValueError("odd")
+    assert len(entries(stream)) == 1
+
+
+def test_lines_of_another_thread_do_not_wait(stream: io.StringIO) -> None:
+    configure_logging(stream=stream)
+    with lines:
+        other = threading.Thread(target=lambda: structlog.get_logger().info("other"))
+        other.start()
+        other.join()
+        assert len(entries(stream)) == 1
+
+
+def test_at_level_debug_no_line_waits(stream: io.StringIO) -> None:
+    configure_logging("debug", stream=stream)
+    with lines:
+        structlog.get_logger().info("last words")
+        assert len(entries(stream)) == 1
 
 
 def test_levels_drop_what_is_below(stream: io.StringIO) -> None:
