@@ -5,6 +5,7 @@ NEW travels in clear, so it tells nothing about the call: one fixed extension, n
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import ClassVar, Final
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -41,6 +42,7 @@ from bridge.iax2.timers import (
 from bridge.iax2.voice import FRAME_OCTETS
 
 _CHALLENGE_MAX_OCTETS: Final = 64
+_PROFILES_KEPT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class CallProfile:
             raise LocalProtocolError("a profile needs a secret: nothing else encrypts its calls")
         if not self.formats or not FRAME_OCTETS.keys() >= set(self.formats):
             raise LocalProtocolError("a profile needs media formats of known frame size")
-        new_elements(self, b"")
+        encode_new(self, b"")
 
     @property
     def method(self) -> AuthMethod:
@@ -108,8 +110,8 @@ class CallerCall(Call):
 
     def _send_new(self, token: bytes, now: float) -> None:
         self._channel.start(now, self._profile.first_timestamp_ms)
-        elements = new_elements(self._profile, token)
-        self._send(FrameType.IAX, IaxSubclass.NEW, elements.encode(), now=now)
+        elements = encode_new(self._profile, token)
+        self._send(FrameType.IAX, IaxSubclass.NEW, elements, now=now)
 
     def _on_calltoken(self, frame: FullFrame, now: float) -> None:
         """Send NEW again with the token, once, with sequence and timestamps from the start.
@@ -222,7 +224,7 @@ class CallerCall(Call):
     }
 
 
-def new_elements(profile: CallProfile, token: bytes) -> InformationElements:
+def encode_new(profile: CallProfile, token: bytes) -> bytes:
     """Return the elements of NEW: the least that Asterisk accepts, and equal for each call.
 
     Left out on purpose, since NEW is in clear: calling number, ANI, name, context, language, DNID,
@@ -230,20 +232,26 @@ def new_elements(profile: CallProfile, token: bytes) -> InformationElements:
 
     Source: RFC 5456 section 6.2.2; the order is Asterisk's.
     """
-    preferences = "".join(CODEC_PREFERENCE_LETTERS[choice] for choice in profile.formats)
-    capability = sum(profile.formats)
+    same = _encode_same(profile.username, profile.called_number, profile.formats)
+    return same + InformationElements.of((ElementType.CALLTOKEN, token)).encode()
+
+
+@lru_cache(maxsize=_PROFILES_KEPT)
+def _encode_same(username: str, called_number: str, formats: tuple[Format, ...]) -> bytes:
+    """Return all but the token: what is the same in each NEW of a link."""
+    preferences = "".join(CODEC_PREFERENCE_LETTERS[choice] for choice in formats)
+    capability = sum(formats)
     return InformationElements.of(
         (ElementType.VERSION, (PROTOCOL_VERSION, 2)),
-        (ElementType.CALLED_NUMBER, profile.called_number),
+        (ElementType.CALLED_NUMBER, called_number),
         (ElementType.CODEC_PREFS, preferences),
         (ElementType.CALLINGPRES, (ANONYMOUS_PRESENTATION, 1)),
         (ElementType.CALLINGTON, (0, 1)),
         (ElementType.CALLINGTNS, (0, 2)),
-        (ElementType.USERNAME, profile.username),
+        (ElementType.USERNAME, username),
         (ElementType.ENCRYPTION, (Encryption.AES128, 2)),
-        (ElementType.FORMAT, (profile.formats[0], 4)),
-        (ElementType.FORMAT2, (profile.formats[0], WIDE_FORMATS_OCTETS)),
+        (ElementType.FORMAT, (formats[0], 4)),
+        (ElementType.FORMAT2, (formats[0], WIDE_FORMATS_OCTETS)),
         (ElementType.CAPABILITY, (capability, 4)),
         (ElementType.CAPABILITY2, (capability, WIDE_FORMATS_OCTETS)),
-        (ElementType.CALLTOKEN, token),
-    )
+    ).encode()

@@ -92,7 +92,6 @@ class LinkSocket:
         self._clock = clock
         self._socket = _open(bind)
         self._alarm = Alarm()
-        self._alarm_is_stale = False
         self._draining = False
         self._joins = True
         self._read: LinkReader | None = None
@@ -137,7 +136,7 @@ class LinkSocket:
             self._drain()
         finally:
             self._draining = False
-            self._alarm.set(self._endpoint.next_timeout())
+            self._alarm.set_later(self._endpoint.next_timeout)
 
     def read_by(self, reader: Callable[[int], LinkReader | None]) -> None:
         """Let another reader relay voice, and hand on the rest, where there is one."""
@@ -211,18 +210,12 @@ class LinkSocket:
 
     def _receive(self, now: float) -> None:
         """Take what has arrived, bounded, so that phones get their turn."""
-        self._receive_some(now)
-        if self._alarm_is_stale:
-            # What only acknowledges tells nothing, but puts off what was to be sent again.
-            self._alarm_is_stale = False
-            self._alarm.set(self._endpoint.next_timeout())
-
-    def _receive_some(self, now: float) -> None:
         if self._read is not None:
             left = DATAGRAMS_PER_PASS_MAX
             while (unusual := self._read(now, left)) is not False:
                 if unusual is True:
-                    self._alarm_is_stale = True
+                    # What only acknowledges tells nothing, but puts off what was to be sent again.
+                    self._alarm.set_later(self._endpoint.next_timeout)
                     break
                 datagram, address, left = unusual
                 self._take(datagram, address, now)
@@ -247,7 +240,7 @@ class LinkSocket:
             if self._endpoint.has_news:
                 _contain(self.drain)
             else:
-                self._alarm_is_stale = True
+                self._alarm.set_later(self._endpoint.next_timeout)
 
 
 def _contain(act: Callable[..., None], *arguments: object) -> None:

@@ -44,9 +44,8 @@ class Counts:
 
     def __add__(self, other: Self) -> Self:
         """Return the sum, field by field."""
-        return type(self)(
-            *(getattr(self, each.name) + getattr(other, each.name) for each in fields(self))
-        )
+        names: tuple[str, ...] = self.__slots__
+        return type(self)(*[getattr(self, name) + getattr(other, name) for name in names])
 
 
 @dataclass(frozen=True, slots=True)

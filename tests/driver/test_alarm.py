@@ -65,6 +65,41 @@ async def test_deadline_moves_while_it_sleeps(clock: trio.testing.MockClock, to:
     assert bell.rang_at == [start + to]
 
 
+@pytest.mark.parametrize("before_it_runs", [True, False])
+async def test_a_deadline_left_for_later_is_asked_for_by_who_waits(
+    clock: trio.testing.MockClock, *, before_it_runs: bool
+) -> None:
+    alarm = Alarm()
+    start = clock.current_time()
+    if before_it_runs:
+        alarm.set_later(lambda: start + 5)
+    async with running(alarm) as bell:
+        if not before_it_runs:
+            alarm.set_later(lambda: start + 5)
+        await trio.sleep(100)
+    assert bell.rang_at == [start + 5]
+
+
+def test_a_deadline_left_for_later_is_asked_for_once() -> None:
+    alarm, asked = Alarm(), list[float]()
+
+    def ask() -> float:
+        asked.append(7.0)
+        return 7.0
+
+    for _ in range(3):
+        alarm.set_later(ask)
+    assert alarm.deadline == math.inf
+    assert (alarm.settle(), alarm.settle(), asked) == (7.0, 7.0, [7.0])
+
+
+def test_a_deadline_set_at_once_is_not_asked_for_any_more() -> None:
+    alarm = Alarm()
+    alarm.set_later(lambda: 7.0)
+    alarm.set(8.0)
+    assert alarm.settle() == 8.0
+
+
 async def test_without_a_deadline_it_sleeps(clock: trio.testing.MockClock) -> None:
     alarm = Alarm()
     async with running(alarm) as bell:

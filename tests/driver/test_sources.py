@@ -77,6 +77,20 @@ async def test_alarm_rings_at_its_time_and_is_set_anew_by_what_it_rings() -> Non
     assert all(after - before >= 0.001 for before, after in pairwise(rung))
 
 
+async def test_alarm_that_is_set_later_rings_at_its_time() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        alarm, rung = Alarm(), trio.Event()
+
+        def read(now: float) -> None:
+            near.recv(16)
+            alarm.set_later(lambda: now + 0.001)
+
+        async with serving(Sources({near.fileno(): read}, ((alarm, lambda _now: rung.set()),))):
+            far.send(b"x")
+            await rung.wait()
+
+
 async def test_other_tasks_keep_their_descriptors_deadlines_and_threads() -> None:
     near, far = socket.socketpair()
     with near, far:
@@ -88,9 +102,13 @@ async def test_other_tasks_keep_their_descriptors_deadlines_and_threads() -> Non
             assert await trio.to_thread.run_sync(lambda: 7) == 7
 
 
-async def test_a_busy_loop_does_not_hold_up_the_alarm() -> None:
+@pytest.mark.parametrize("later", [True, False])
+async def test_a_busy_loop_does_not_hold_up_the_alarm(*, later: bool) -> None:
     alarm, rung = Alarm(), trio.Event()
-    alarm.set(trio.current_time())
+    if later:
+        alarm.set_later(trio.current_time)
+    else:
+        alarm.set(trio.current_time())
     async with serving(Sources({}, ((alarm, lambda _now: rung.set()),))):
         while not rung.is_set():
             await trio.lowlevel.checkpoint()
