@@ -68,12 +68,13 @@ BINDING_FLAGS = (*COMMON_CXX_FLAGS, "-O1", "-w")
 # crossing is time lost. PJSIP's own thread for media's events calls nobody: CallCallbacks.
 SWIG_FLAGS = ("-c++", "-python", "-w312")
 # What PJSIP calls here is ours: extension/no_stream.cpp, local_interface.cpp, one_negotiation.cpp,
-# bounded_reads.cpp.
+# bounded_reads.cpp, answered_invites.cpp.
 WRAPPED = (
     "pjsua_aud_channel_update",
     "pj_getipinterface",
     "pjsip_inv_verify_request3",
     "pj_ioqueue_recvfrom",
+    "pjsip_tsx_terminate_async2",
 )
 LINK_FLAGS = (
     "-shared",

@@ -84,7 +84,7 @@ def measure_call_rate(
     """
     site = Site.free()
     plan = LoadPlan(int(rate_per_s * seconds), rate_per_s, hold_s=hold_s, media=False)
-    with FarEndProcess(tools, site) as far_end, _gateway(name, site) as gateway:
+    with FarEndProcess(tools, site, ["--sink"]) as far_end, _gateway(name, site) as gateway:
         run_load(tools, site.phone, gateway.sip_address, _WARM_UP)
         before = _State.of(gateway)
         load = run_load(tools, site.phone, gateway.sip_address, plan)
