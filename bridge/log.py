@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -48,10 +49,9 @@ class Lines:
 
     def __init__(self) -> None:
         self._out: TextIO = sys.stderr
-        self._kept: list[str] = []
+        self._kept: deque[str] = deque()
         self._may_keep = False
         self._keeper: int | None = None
-        self._lock = threading.Lock()
 
     def open(self, out: TextIO, *, may_keep: bool) -> None:
         """Write to a stream from now on."""
@@ -74,11 +74,13 @@ class Lines:
 
     def flush(self) -> None:
         """Write what is kept; what cannot be written is lost, and nothing else."""
-        with self._lock, suppress(Exception):
-            count = len(self._kept)  # another thread may add to them meanwhile
-            text = "".join(self._kept[:count])
-            del self._kept[:count]
-            self._out.write(text)
+        taken = []
+        # Without a lock: a warning of the garbage collection may come in between, in this thread.
+        with suppress(IndexError):
+            while True:
+                taken.append(self._kept.popleft())
+        with suppress(Exception):
+            self._out.write("".join(taken))
             self._out.flush()
 
 

@@ -126,6 +126,33 @@ async def test_sources_can_be_joined() -> None:
             await rung.wait()
 
 
+async def test_each_pass_is_within_what_is_to_be_around_it() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        came, told = trio.Event(), list[str]()
+
+        class Around:
+            def __enter__(self) -> None:
+                told.append("in")
+
+            def __exit__(self, *_: object) -> None:
+                told.append("out")
+
+        def read(_now: float) -> None:
+            near.recv(16)
+            told.append("read")
+            came.set()
+
+        served = Sources({near.fileno(): read}, NEVER.alarms)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(served.run_in_idle_time, Around())
+            far.send(b"x")
+            await came.wait()
+            nursery.cancel_scope.cancel()
+    at = told.index("read")
+    assert told[at - 1 : at + 2] == ["in", "read", "out"]
+
+
 async def test_without_epoll_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "_epoll_watching", lambda _descriptor: None)
     with pytest.raises(BridgeError, match="Linux"):

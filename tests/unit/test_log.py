@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.config import Secret
-from bridge.log import MASK, LogFormat, configure_logging, lines, masked_text
+from bridge.log import MASK, Lines, LogFormat, configure_logging, lines, masked_text
 
 NUMBER = "493012345678901"
 SECRET = "Zk3vQ0nS8xW5tB1yR7uJ4mE9pL2c"
@@ -82,6 +82,24 @@ def test_lines_of_another_thread_do_not_wait(stream: io.StringIO) -> None:
         other.start()
         other.join()
         assert len(entries(stream)) == 1
+
+
+def test_what_is_logged_while_lines_are_written_is_written_once() -> None:
+    """The garbage collection may warn at any time, within a write, too."""
+    out, texts = Lines(), list[str]()
+
+    class Interrupted(io.StringIO):
+        def write(self, text: str) -> int:
+            texts.append(text)
+            if len(texts) == 1:
+                out.write("in between\n")
+            return len(text)
+
+    out.open(Interrupted(), may_keep=True)
+    with out:
+        out.write("first\n")
+        out.write("second\n")
+    assert sorted("".join(texts).splitlines()) == ["first", "in between", "second"]
 
 
 def test_at_level_debug_no_line_waits(stream: io.StringIO) -> None:
