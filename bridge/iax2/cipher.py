@@ -33,7 +33,7 @@ RESERVE_OCTETS: Final = 4096
 FULL_CLEAR_OCTETS: Final = 4
 MINI_CLEAR_OCTETS: Final = 2
 
-_CHAINED: Final = CBC(bytes(BLOCK_OCTETS))
+_CBC_FROM_ZERO: Final = CBC(bytes(BLOCK_OCTETS))
 _ENCRYPTED_MIN_OCTETS: Final = 2 * BLOCK_OCTETS
 _LAST: Final = BLOCK_OCTETS - 1
 _NIBBLE: Final = 0x0F
@@ -73,7 +73,7 @@ class Sealer:
     def __init__(self, key: bytes, entropy: Entropy = os.urandom) -> None:
         self.key = key
         self.compiled: object = None
-        self._update = Cipher(AES(key), _CHAINED).encryptor().update
+        self._update = Cipher(AES(key), _CBC_FROM_ZERO).encryptor().update
         self._entropy = entropy
         self._chain_octet = 0
 
@@ -114,7 +114,7 @@ class Opener:
     def __init__(self, key: bytes) -> None:
         self.key = key
         self.compiled: object = None
-        self._update = Cipher(AES(key), _CHAINED).decryptor().update
+        self._update = Cipher(AES(key), _CBC_FROM_ZERO).decryptor().update
         self._chain_octet = 0
 
     def open_full(self, datagram: bytes) -> bytes | None:

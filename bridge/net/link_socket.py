@@ -136,7 +136,7 @@ class LinkSocket:
             self._drain()
         finally:
             self._draining = False
-            self._alarm.set_later(self._endpoint.next_timeout)
+            self._alarm.set_later(self._next_timeout)
 
     def read_by(self, reader: Callable[[int], LinkReader | None]) -> None:
         """Let another reader relay voice, and hand on the rest, where there is one."""
@@ -151,8 +151,15 @@ class LinkSocket:
         """Receive and keep the engine's time, until cancelled."""
         await self.sources.run()
 
+    def _next_timeout(self) -> float | None:
+        try:
+            return self._endpoint.next_timeout()
+        except Exception:  # noqa: BLE001 - as in _contain: asked for by who serves all calls
+            _log.exception("the IAX2 engine failed")
+            return None
+
     def _on_alarm(self, now: float) -> None:
-        due = self._endpoint.next_timeout()
+        due = self._next_timeout()
         if due is not None and now - due > LATE_S:
             # After a stall the acknowledgements wait in the socket: to send all of it again
             # unseen would make an overload the peer's, too.
@@ -215,7 +222,7 @@ class LinkSocket:
             while (unusual := self._read(now, left)) is not False:
                 if unusual is True:
                     # What only acknowledges tells nothing, but puts off what was to be sent again.
-                    self._alarm.set_later(self._endpoint.next_timeout)
+                    self._alarm.set_later(self._next_timeout)
                     break
                 datagram, address, left = unusual
                 self._take(datagram, address, now)
@@ -240,7 +247,7 @@ class LinkSocket:
             if self._endpoint.has_news:
                 _contain(self.drain)
             else:
-                self._alarm.set_later(self._endpoint.next_timeout)
+                self._alarm.set_later(self._next_timeout)
 
 
 def _contain(act: Callable[..., None], *arguments: object) -> None:

@@ -1,5 +1,6 @@
 """The IAX2 socket and the engine behind it: the drain, its time, stalls, and peers."""
 
+import math
 from contextlib import suppress
 
 import pytest
@@ -117,6 +118,25 @@ class TestEngine:
             await all_acknowledged(call)
             await trio.lowlevel.checkpoint()
             assert near.link._alarm.settle() > again_at + 1
+
+    async def test_an_error_of_the_engine_about_its_time_is_contained(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is asked for outside of all calls, where an error would end the service."""
+
+        def broken() -> float:
+            raise ZeroDivisionError
+
+        near, far = pair()
+        async with running(near, far):
+            call = await answered(near, far)
+            with monkeypatch.context() as failing:
+                failing.setattr(near.endpoint, "next_timeout", broken)
+                near.link.drain()
+                assert near.link._alarm.settle() == math.inf
+            call.send_cng(trio.current_time())
+            near.link.drain()
+            await all_acknowledged(call)
 
     async def test_drain_within_an_event_is_left_to_the_one_that_runs(self) -> None:
         """What an event makes us send leaves; no event is told within another."""
