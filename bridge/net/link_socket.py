@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import chain, groupby
 from struct import Struct
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 import trio
@@ -53,6 +53,7 @@ _NO_SEGMENTATION: Final = frozenset({errno.EIO, errno.EINVAL, errno.ENOPROTOOPT,
 """What a path without checksum offload says, as IPsec is one, or a kernel before 4.18."""
 
 _log = structlog.get_logger(__name__)
+_Result = TypeVar("_Result")
 
 
 class LinkSocketError(BridgeError):
@@ -152,11 +153,7 @@ class LinkSocket:
         await self.sources.run()
 
     def _next_timeout(self) -> float | None:
-        try:
-            return self._endpoint.next_timeout()
-        except Exception:  # noqa: BLE001 - as in _contain: asked for by who serves all calls
-            _log.exception("the IAX2 engine failed")
-            return None
+        return _contain(self._endpoint.next_timeout)
 
     def _on_alarm(self, now: float) -> None:
         due = self._next_timeout()
@@ -250,12 +247,13 @@ class LinkSocket:
                 self._alarm.set_later(self._next_timeout)
 
 
-def _contain(act: Callable[..., None], *arguments: object) -> None:
-    """Let an error of ours cost a datagram or an event, never the service."""
+def _contain(act: Callable[..., _Result], *arguments: object) -> _Result | None:
+    """Let an error of ours cost a datagram, an event or an answer, never the service."""
     try:
-        act(*arguments)
+        return act(*arguments)
     except Exception:  # noqa: BLE001 - whatever it was, all other calls go on
         _log.exception("the IAX2 engine failed")
+        return None
 
 
 def _segment_octets(ancillary: Sequence[tuple[int, int, bytes]]) -> int:

@@ -38,17 +38,25 @@ def clock(autojump_clock: trio.testing.MockClock) -> trio.testing.MockClock:
     return autojump_clock
 
 
+@pytest.mark.parametrize("later", [True, False])
 @pytest.mark.parametrize("before_it_runs", [True, False])
 async def test_rings_at_its_deadline(
-    clock: trio.testing.MockClock, *, before_it_runs: bool
+    clock: trio.testing.MockClock, *, before_it_runs: bool, later: bool
 ) -> None:
     alarm = Alarm()
     start = clock.current_time()
+
+    def put() -> None:
+        if later:
+            alarm.set_later(lambda: start + 5)
+        else:
+            alarm.set(start + 5)
+
     if before_it_runs:
-        alarm.set(start + 5)
+        put()
     async with running(alarm) as bell:
         if not before_it_runs:
-            alarm.set(start + 5)
+            put()
         await trio.sleep(100)
     assert bell.rang_at == [start + 5]
 
@@ -63,21 +71,6 @@ async def test_deadline_moves_while_it_sleeps(clock: trio.testing.MockClock, to:
         alarm.set(start + to)
         await trio.sleep(100)
     assert bell.rang_at == [start + to]
-
-
-@pytest.mark.parametrize("before_it_runs", [True, False])
-async def test_a_deadline_left_for_later_is_asked_for_by_who_waits(
-    clock: trio.testing.MockClock, *, before_it_runs: bool
-) -> None:
-    alarm = Alarm()
-    start = clock.current_time()
-    if before_it_runs:
-        alarm.set_later(lambda: start + 5)
-    async with running(alarm) as bell:
-        if not before_it_runs:
-            alarm.set_later(lambda: start + 5)
-        await trio.sleep(100)
-    assert bell.rang_at == [start + 5]
 
 
 def test_a_deadline_left_for_later_is_asked_for_once() -> None:
