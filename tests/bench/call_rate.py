@@ -16,6 +16,7 @@ from typing import Any, Final
 from tests.bench.far_end_process import FarEndProcess
 from tests.bench.gateways import GATEWAYS, BridgeGateway, Gateway, Site
 from tests.bench.load import LoadPlan, failures, run_load
+from tests.bench.quiet import Slice, Slicer, within
 from tests.bench.tools import Tools, build_tools
 from tests.bench.usage import OpenFiles, cpu_s, open_files, process_tree, pss_octets
 from tests.lab import LabError
@@ -27,6 +28,8 @@ SHORT_DIALING: Final = {"dialing": {"slots": 10, "slot_ms": 20, "start_ms": [0, 
 With the default one each call lasts two seconds more, and its audio decides what is measured.
 """
 _WARM_UP: Final = LoadPlan(calls=5, rate_per_s=10, hold_s=0.2, media=False)
+_UNTIL_CALLS_END_S: Final = 1.0
+"""From then on as many calls end as come."""
 _FILES_CLOSE_WITHIN_S: Final = 15.0
 
 
@@ -45,6 +48,7 @@ class CallRate:
         files_before, files_after: Open descriptors of the gateway without a call.
         cpu_ms_per_call: User and system time of the gateway, everything included.
         memory_growth: Octets of PSS, from the warm-up to the end.
+        slices: Of the time in which calls come at that rate, and others end.
         load: All that the load generator reports.
     """
 
@@ -59,6 +63,7 @@ class CallRate:
     files_after: OpenFiles
     cpu_ms_per_call: float
     memory_growth: int
+    slices: list[Slice] = field(repr=False)
     load: dict[str, Any] = field(repr=False)
 
     def faults(self) -> list[str]:
@@ -87,7 +92,9 @@ def measure_call_rate(
     with FarEndProcess(tools, site, ["--sink"]) as far_end, _gateway(name, site) as gateway:
         run_load(tools, site.phone, gateway.sip_address, _WARM_UP)
         before = _State.of(gateway)
-        load = run_load(tools, site.phone, gateway.sip_address, plan)
+        begin_s = time.monotonic()
+        with Slicer(gateway.pid) as slicer:
+            load = run_load(tools, site.phone, gateway.sip_address, plan)
         after = _await_closed(gateway, before)
         left = gateway.finish()
         far = far_end.finish()
@@ -103,6 +110,7 @@ def measure_call_rate(
         files_after=after.files,
         cpu_ms_per_call=1000 * (after.cpu_s - before.cpu_s) / plan.calls,
         memory_growth=after.memory - before.memory,
+        slices=within(slicer.slices, begin_s + _UNTIL_CALLS_END_S, begin_s + seconds),
         load=dict(load),
     )
 

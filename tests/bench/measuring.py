@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 from tests.bench.far_end_process import FarEndProcess
 from tests.bench.gateways import GATEWAYS, Gateway, Site
 from tests.bench.load import LoadPlan, failures, run_load
+from tests.bench.quiet import Slice, Slicer, within
 from tests.bench.tools import Tools
 from tests.bench.usage import Usage, process_tree, pss_octets, udp_drops, yardstick_ms
 
@@ -24,7 +25,8 @@ class Point:
     the load, the far end or a stranger held the gateway up, and delay and loss say little.
     `strangers` is the same before the load came, so it tells of other work on the machine, which
     makes CPU time dearer too: caches and cores are shared. `yardstick_ms` is the CPU time of a
-    fixed piece of work before and behind it all: how fast this machine was just then.
+    fixed piece of work before and behind it all: how fast this machine was just then. `slices` are
+    the window's, and tell when the gateway had its core for itself.
     """
 
     gateway: str
@@ -41,6 +43,7 @@ class Point:
     yardstick_ms: float
     udp_drops: int
     failures: dict[str, int]
+    slices: list[Slice] = field(repr=False)
     load: dict[str, Any] = field(repr=False)
     far_end: dict[str, Any] = field(repr=False)
 
@@ -64,6 +67,7 @@ class _Window:
         self._drops = 0
         self.begin: Usage | None = None
         self.end: Usage | None = None
+        self.slices: list[Slice] = []
         self.memory = 0
         self.udp_drops = 0
 
@@ -94,7 +98,9 @@ def measure(name: str, site: Site, tools: Tools, plan: LoadPlan, flags: Sequence
         run_load(tools, site.phone, gateway.sip_address, WARM_UP)
         idle = _Idle.of(gateway.pid)
         window = _Window(gateway.pid)
-        load = run_load(tools, site.phone, gateway.sip_address, plan, window.watch)
+        with Slicer(gateway.pid) as slicer:
+            load = run_load(tools, site.phone, gateway.sip_address, plan, window.watch)
+        window.slices = slicer.slices
         time.sleep(LAST_HANGUP_S)
         far = far_end.finish()
     speed_ms = (speed_before_ms + yardstick_ms()) / 2
@@ -112,7 +118,9 @@ def _point(
     window, speed_ms = measured
     established = load["established"]
     seconds = cpu = crowding = float("nan")
+    slices: list[Slice] = []
     if window.begin is not None and window.end is not None:
+        slices = within(window.slices, window.begin.at_s, window.end.at_s)
         seconds = window.end.at_s - window.begin.at_s
         cpu = window.end.cpu_s - window.begin.cpu_s
         crowding = (window.end.waited_s - window.begin.waited_s) / seconds
@@ -131,6 +139,7 @@ def _point(
         yardstick_ms=speed_ms,
         udp_drops=window.udp_drops,
         failures=failures(load) | _given_up(far_end),
+        slices=slices,
         load=dict(load),
         far_end=dict(far_end),
     )

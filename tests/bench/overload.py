@@ -23,7 +23,7 @@ from tests.bench.gateways import GATEWAYS, Site
 from tests.bench.load import LoadPlan, run_load
 from tests.bench.measuring import LAST_HANGUP_S, WARM_UP
 from tests.bench.overload_result import Overload, Second, Spans, table
-from tests.bench.run import machine
+from tests.bench.results import machine
 from tests.bench.tools import build_tools
 from tests.bench.usage import yardstick_ms
 from tests.lab import LabError

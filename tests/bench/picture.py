@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from tests.bench.measuring import Point
+from tests.bench.results import Results
 from tests.bench.table import BRIDGE, LOSS_EXPECTED
 
 Value = Callable[[Point], float | None]
@@ -170,7 +171,7 @@ def _color(gateway: str) -> str:
 def main() -> None:
     """Reads the first argument, draws into the folder that is the second."""
     source, folder = map(Path, sys.argv[1:3])
-    draw([Point(**point) for point in json.loads(source.read_text())["points"]], folder)
+    draw(Results.read(json.loads(source.read_text())).points, folder)
 
 
 if __name__ == "__main__":

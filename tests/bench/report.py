@@ -14,15 +14,19 @@ from typing import Any, Final
 
 from tests.bench.measuring import Point
 from tests.bench.overload_result import table as overload_table
+from tests.bench.results import Results
 from tests.bench.set_up import markdown as set_up_table
-from tests.bench.table import BRIDGE, growth_told, markdown, verdicts
+from tests.bench.table import BRIDGE, growth_told, markdown
+from tests.bench.verdicts import verdicts
 
 TEMPLATE: Final = Path(__file__).resolve().parent / "performance.md.template"
 
 
 def render(results: Mapping[str, Any], overload: Mapping[str, Any] | None = None) -> str:
     """The document for what tests.bench.run and tests.bench.overload wrote with --json."""
-    points = [Point(**point) for point in results["points"]]
+    measured = Results.read(results)
+    points, fastest = measured.points, measured.fastest_ms
+    judged = verdicts(points, measured.set_up, fastest)
     machine = results["machine"]
     return Template(TEMPLATE.read_text()).substitute(
         date=results["date"].partition("T")[0],
@@ -30,12 +34,12 @@ def render(results: Mapping[str, Any], overload: Mapping[str, Any] | None = None
         python=machine["python"],
         versions=", ".join(f"{name} {version}" for name, version in results["versions"].items()),
         window_s=f"{points[0].window_s:.0f}" if points else "0",
-        points=markdown(points),
+        points=markdown(points, fastest),
         growth="\n".join(f"- {line}" for line in growth_told(points)),
-        set_up=set_up_table(results["set_up"]) if results.get("set_up") else "Not measured.",
+        set_up=set_up_table(measured.set_up, fastest) if measured.set_up else "Not measured.",
         idle=_idle(points),
         overload=overload_table(overload["gateways"]) if overload else "Not measured.",
-        verdicts="\n".join(f"- {verdict}" for verdict in verdicts(points)),
+        verdicts="\n".join(f"- {verdict}" for verdict in judged),
     )
 
 

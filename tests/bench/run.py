@@ -4,13 +4,8 @@ python -m tests.bench.run --calls 10,50,100,200 --seconds 20 --json docs/perform
 """
 
 import argparse
-import json
-import os
-import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -20,12 +15,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a script knows i
 from tests.bench import frame_cost  # after the path is known
 from tests.bench.gateways import GATEWAYS, Site
 from tests.bench.load import LoadPlan
-from tests.bench.measuring import Point, measure
+from tests.bench.measuring import measure
 from tests.bench.picture import draw
+from tests.bench.results import Results
 from tests.bench.set_up import RATES, RATES_ALONE, measure_set_up
 from tests.bench.set_up import table as set_up_table
-from tests.bench.table import BRIDGE, growth_told, table, verdicts
+from tests.bench.table import BRIDGE, growth_told, table
 from tests.bench.tools import Tools, build_tools
+from tests.bench.verdicts import verdicts
 from tests.lab import LabError
 
 CALLS: Final = (10, 50, 100, 200)
@@ -49,28 +46,6 @@ def plan(
         order = gateways if turn % 2 == 0 else tuple(reversed(gateways))
         yield from ((number, name) for name in order)
     yield from ((number, BRIDGE) for number in alone if BRIDGE in gateways)
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    return {
-        "cpu": _cpu_model(),
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "python": platform.python_version() + _whose_python(),
-    }
-
-
-def _whose_python() -> str:
-    """Distributions build theirs with the help of profiles, so that it is a faster one."""
-    return " of the distribution" if sys.base_prefix == "/usr" else ", not the distribution's"
-
-
-def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -100,28 +75,6 @@ def _options() -> argparse.Namespace:
         options.calls, options.alone = CALLS, options.alone or CALLS_ALONE
         options.rates, options.rates_alone = RATES, options.rates_alone or RATES_ALONE
     return options
-
-
-@dataclass(slots=True)
-class Results:
-    """All that was measured, and what could not be."""
-
-    points: list[Point] = field(default_factory=list)
-    set_up: list[Mapping[str, Any]] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def write(self, path: Path, *, batches: bool) -> None:
-        """Write the figures as JSON."""
-        results = {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": machine(),
-            "versions": {point.gateway: point.version for point in self.points},
-            "batches": batches,
-            "points": [asdict(point) for point in self.points],
-            "set_up": self.set_up,
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def _measure_all(options: argparse.Namespace) -> Results:
@@ -160,16 +113,16 @@ def main() -> None:
         results = _measure_all(options)
     except LabError as error:
         raise SystemExit(f"bench: {error}") from error
-    points = results.points
+    points, fastest = results.points, results.fastest_ms
     if points:
-        print(table(points), *growth_told(points), sep="\n")
+        print(table(points, fastest), *growth_told(points), sep="\n")
     if results.set_up:
-        print(set_up_table(results.set_up))
+        print(set_up_table(results.set_up, fastest))
     if points and options.pictures is not None:
         draw(points, options.pictures)
     if any(point.strangers > STRANGERS_MAX for point in points):
         print("Other work kept this machine busy: these figures are worse than the gateways are.")
-    found = list(verdicts(points))
+    found = list(verdicts(points, results.set_up, fastest))
     print(*found, *results.errors, sep="\n")
     raise SystemExit(0 if all(verdict.met for verdict in found) and not results.errors else 1)
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tests.bench.call_rate import measure_call_rate, summary
-from tests.bench.table import BRIDGE, NOTHING, columns, pipes
+from tests.bench.quiet import Cost
+from tests.bench.table import BRIDGE, NOTHING, columns, cost_cells, pipes
 from tests.bench.tools import Tools
 from tests.bench.usage import yardstick_ms
 
@@ -25,6 +26,7 @@ COLUMNS: Final = (
     "calls a second",
     "gateway",
     "CPU ms a call",
+    "quiet moments",
     "ratio",
     "failed of all",
     "first response p99 ms",
@@ -44,33 +46,44 @@ def measure_set_up(name: str, tools: Tools, rate_per_s: float) -> Row:
     speed_before_ms = yardstick_ms()
     result = measure_call_rate(name, tools, rate_per_s, seconds)
     speed_ms = (speed_before_ms + yardstick_ms()) / 2
-    return {"gateway": name, **summary(result), "yardstick_ms": round(speed_ms, 2)}
-
-
-def lines(measured: Sequence[Row]) -> Iterator[tuple[str, ...]]:
-    """One line for each; `ratio` is the CPU against the bridge's at that rate."""
-    own = {
-        row["rate_per_s"]: row["cpu_ms_per_call"] for row in measured if row["gateway"] == BRIDGE
+    return {
+        "gateway": name,
+        **summary(result),
+        "yardstick_ms": round(speed_ms, 2),
+        "slices": result.slices,
     }
+
+
+def cost(row: Row, fastest: float) -> Cost:
+    """What a call took in all."""
+    return Cost.of(row["cpu_ms_per_call"], row["slices"], fastest, row["rate_per_s"])
+
+
+def lines(measured: Sequence[Row], fastest: float) -> Iterator[tuple[str, ...]]:
+    """One line for each; `ratio` is the CPU against the bridge's at that rate.
+
+    Args:
+        measured: The rows.
+        fastest: What a probe takes on a core that nobody shares (quiet.py).
+    """
+    own = {row["rate_per_s"]: cost(row, fastest) for row in measured if row["gateway"] == BRIDGE}
     for row in sorted(measured, key=lambda row: (row["rate_per_s"], row["gateway"] != BRIDGE)):
-        cpu_ms, bridge_ms = row["cpu_ms_per_call"], own.get(row["rate_per_s"])
-        compares = row["gateway"] != BRIDGE and bridge_ms
+        bridge = None if row["gateway"] == BRIDGE else own.get(row["rate_per_s"])
         yield (
             f"{row['rate_per_s']:g}",
             row["gateway"],
-            f"{cpu_ms:.2f}",
-            f"{cpu_ms / bridge_ms:.1f} x" if compares else NOTHING,
+            *cost_cells(cost(row, fastest), bridge),
             f"{row['failed']} of {row['calls']}",
             f"{row['trying_p99_ms']:.1f}" if row["trying_p99_ms"] else NOTHING,
             f"{row['yardstick_ms']:.2f}",
         )
 
 
-def table(measured: Sequence[Row]) -> str:
+def table(measured: Sequence[Row], fastest: float) -> str:
     """The lines in columns for a terminal."""
-    return columns([COLUMNS, *lines(measured)])
+    return columns([COLUMNS, *lines(measured, fastest)])
 
 
-def markdown(measured: Sequence[Row]) -> str:
+def markdown(measured: Sequence[Row], fastest: float) -> str:
     """The lines as a Markdown table."""
-    return pipes([COLUMNS, *lines(measured)])
+    return pipes([COLUMNS, *lines(measured, fastest)])

@@ -5,16 +5,17 @@ Works on measured points alone, fresh or read back from JSON.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from statistics import linear_regression
 from typing import Final
 
 from tests.bench.measuring import Point
+from tests.bench.quiet import Cost
 
 COLUMNS: Final = (
     "calls",
     "gateway",
     "CPU ms per call-second",
+    "quiet moments",
     "ratio",
     "loss %",
     "phone→link p50 / p99 ms",
@@ -25,32 +26,9 @@ COLUMNS: Final = (
 )
 NOTHING: Final = "-"
 BRIDGE: Final = "bridge"
-CPU_EXPECTED_MS: Final = {50: 3.0, 100: 2.5}
-"""CPU per call-second that the first version is to reach, by number of calls."""
-MEMORY_EXPECTED_KB: Final = 250.0
 LOSS_EXPECTED: Final = 1e-4
 """Less than one frame in 10,000 counts as no loss: a shared machine stalls for 60 ms at times."""
-LOSS_EXPECTED_AT: Final = 200
 _POINTS_TO_FIT: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """One expectation and what was seen."""
-
-    what: str
-    limit: float
-    seen: float
-
-    @property
-    def met(self) -> bool:
-        """False for a value that was not measured (nan) too."""
-        return self.seen <= self.limit
-
-    def __str__(self) -> str:
-        return (
-            f"{'ok    ' if self.met else 'MISSED'} {self.what}: {self.seen:.4g} of {self.limit:g}"
-        )
 
 
 def growth(points: Sequence[Point], gateway: str) -> float:
@@ -83,15 +61,25 @@ def _sound(points: Sequence[Point], gateway: str) -> list[Point]:
     ]
 
 
-def rows(points: Sequence[Point]) -> Iterator[tuple[str, ...]]:
-    """One row for each point; `ratio` is the bridge's CPU against the other's at that load."""
-    own = {point.calls: point for point in points if point.gateway == BRIDGE}
+def cost(point: Point, fastest: float) -> Cost:
+    """What a call took a second."""
+    return Cost.of(point.cpu_ms_per_call_s, point.slices, fastest, point.established)
+
+
+def rows(points: Sequence[Point], fastest: float) -> Iterator[tuple[str, ...]]:
+    """One row for each point; `ratio` is the bridge's CPU against the other's at that load.
+
+    Args:
+        points: What was measured.
+        fastest: What a probe takes on a core that nobody shares (quiet.py).
+    """
+    own = {point.calls: cost(point, fastest) for point in points if point.gateway == BRIDGE}
     for point in sorted(points, key=lambda p: (p.calls, p.gateway != BRIDGE)):
+        bridge = None if point.gateway == BRIDGE else own.get(point.calls)
         yield (
             str(point.calls),
             point.gateway,
-            f"{point.cpu_ms_per_call_s:.2f}",
-            _ratio(point, own.get(point.calls)),
+            *cost_cells(cost(point, fastest), bridge),
             _loss(point),
             _delays(point, "phone_to_link"),
             _delays(point, "link_to_phone"),
@@ -101,14 +89,23 @@ def rows(points: Sequence[Point]) -> Iterator[tuple[str, ...]]:
         )
 
 
-def table(points: Sequence[Point]) -> str:
+def table(points: Sequence[Point], fastest: float) -> str:
     """The rows in columns for a terminal."""
-    return columns([COLUMNS, *rows(points)])
+    return columns([COLUMNS, *rows(points, fastest)])
 
 
-def markdown(points: Sequence[Point]) -> str:
+def markdown(points: Sequence[Point], fastest: float) -> str:
     """The rows as a Markdown table."""
-    return pipes([COLUMNS, *rows(points)])
+    return pipes([COLUMNS, *rows(points, fastest)])
+
+
+def cost_cells(own: Cost, bridge: Cost | None) -> Iterator[str]:
+    """CPU over all of a window, over its quiet slices, and how many times the bridge's it is."""
+    yield f"{own.all_ms:.2f}"
+    quiet = f"{own.quiet_ms:.2f} ({100 * own.quiet_share:.0f} %)"
+    yield NOTHING if math.isnan(own.quiet_ms) else quiet
+    ratio = math.nan if bridge is None else own.against(bridge)
+    yield NOTHING if math.isnan(ratio) else f"{ratio:.1f} x"
 
 
 def columns(lines: Sequence[Sequence[str]]) -> str:
@@ -124,28 +121,6 @@ def pipes(lines: Sequence[Sequence[str]]) -> str:
     """The same as a Markdown table."""
     head, *others = lines
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, ("---:",) * len(head), *others))
-
-
-def verdicts(points: Sequence[Point]) -> Iterator[Verdict]:
-    """What is expected of the bridge, where its point was measured."""
-    for point in points:
-        if point.gateway != BRIDGE:
-            continue
-        at = f"at {point.calls} calls"
-        yield Verdict(f"calls that failed {at}", 0, sum(point.failures.values()))
-        if limit := CPU_EXPECTED_MS.get(point.calls):
-            yield Verdict(f"CPU ms per call-second {at}", limit, point.cpu_ms_per_call_s)
-        if point.calls <= LOSS_EXPECTED_AT:
-            yield Verdict(f"share of frames lost {at}", LOSS_EXPECTED, point.loss)
-        # At few calls, what the process grows by for other reasons outweighs the calls.
-        if point.calls in CPU_EXPECTED_MS:
-            yield Verdict(f"kB a call {at}", MEMORY_EXPECTED_KB, point.memory_per_call / 1000)
-
-
-def _ratio(point: Point, bridge: Point | None) -> str:
-    if bridge is None or point is bridge or not bridge.cpu_ms_per_call_s > 0:
-        return NOTHING
-    return f"{point.cpu_ms_per_call_s / bridge.cpu_ms_per_call_s:.1f} x"
 
 
 def _loss(point: Point) -> str:
