@@ -52,6 +52,7 @@ class Lines:
         self._kept: deque[str] = deque()
         self._may_keep = False
         self._keeper: int | None = None
+        self._writers: set[int] = set()
 
     def open(self, out: TextIO, *, may_keep: bool) -> None:
         """Write to a stream from now on."""
@@ -73,9 +74,23 @@ class Lines:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is kept; what cannot be written is lost, and nothing else."""
+        """Write what is kept; what cannot be written is lost, and nothing else.
+
+        Without a lock: a warning of the garbage collection may come within a write, in its thread.
+        It waits for that write, as the stream takes none within another.
+        """
+        writer = threading.get_ident()
+        if writer in self._writers:
+            return
+        self._writers.add(writer)
+        try:
+            while self._kept:
+                self._write_kept()
+        finally:
+            self._writers.discard(writer)
+
+    def _write_kept(self) -> None:
         taken = []
-        # Without a lock: a warning of the garbage collection may come in between, in this thread.
         with suppress(IndexError):
             while True:
                 taken.append(self._kept.popleft())

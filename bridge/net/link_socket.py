@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import chain, groupby
 from struct import Struct
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 import trio
@@ -29,9 +29,12 @@ LATE_S: Final = 0.05
 """Behind its time by more, the engine's timers look at what has arrived first."""
 CATCH_UP_S: Final = 0.05
 """For no longer: a flood may not hold up audio, which makes up for 0.1 s and no more."""
+ASK_AGAIN_S: Final = 1.0
+"""Behind an error about the engine's time."""
 SOCKET_BUFFER_OCTETS: Final = 4 << 20
 """Voice of 1,000 calls for 0.2 s: the kernel counts some 800 octets for a mini frame."""
 
+_FAILED: Final = "the IAX2 engine failed"
 _FULL_FRAME: Final = b"\x80"
 """What its first octet is at least; voice of the relay has less (RFC 5456 section 8.1)."""
 _UDP_SEGMENT: Final = 103
@@ -53,7 +56,6 @@ _NO_SEGMENTATION: Final = frozenset({errno.EIO, errno.EINVAL, errno.ENOPROTOOPT,
 """What a path without checksum offload says, as IPsec is one, or a kernel before 4.18."""
 
 _log = structlog.get_logger(__name__)
-_Result = TypeVar("_Result")
 
 
 class LinkSocketError(BridgeError):
@@ -153,7 +155,12 @@ class LinkSocket:
         await self.sources.run()
 
     def _next_timeout(self) -> float | None:
-        return _contain(self._endpoint.next_timeout)
+        """Ask the engine; where it cannot tell, its calls are not left without a clock."""
+        try:
+            return self._endpoint.next_timeout()
+        except Exception:  # noqa: BLE001 - as in _contain
+            _log.exception(_FAILED)
+            return self._clock() + ASK_AGAIN_S
 
     def _on_alarm(self, now: float) -> None:
         due = self._next_timeout()
@@ -247,13 +254,12 @@ class LinkSocket:
                 self._alarm.set_later(self._next_timeout)
 
 
-def _contain(act: Callable[..., _Result], *arguments: object) -> _Result | None:
+def _contain(act: Callable[..., object], *arguments: object) -> None:
     """Let an error of ours cost a datagram, an event or an answer, never the service."""
     try:
-        return act(*arguments)
+        act(*arguments)
     except Exception:  # noqa: BLE001 - whatever it was, all other calls go on
-        _log.exception("the IAX2 engine failed")
-        return None
+        _log.exception(_FAILED)
 
 
 def _segment_octets(ancillary: Sequence[tuple[int, int, bytes]]) -> int:

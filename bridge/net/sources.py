@@ -10,7 +10,7 @@ Owns waiting, and nothing of what happens then. Linux alone.
 
 import math
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,7 @@ class Sources:
         """Serve them in the time that no other task needs, until cancelled.
 
         Args:
-            around: Entered around each pass, its wait included.
+            around: Entered behind each wait, for all that is done about what came.
 
         Raises:
             BridgeError: trio waits by other means than an epoll object.
@@ -77,16 +77,18 @@ class Sources:
                     # Also tells that nobody else has a turn left in this pass of trio.
                     await wait_all_tasks_blocked()
                 if busy.cancelled_caught:
+                    self._settle(math.inf)
+                    ready = waiting.poll(0, _EVENTS_MAX)
                     with around:
-                        self._settle(math.inf)
-                        self._serve(waiting, 0, trios)
+                        self._serve(ready, trios)
                     continue
                 others_wait = False
                 while not others_wait:
-                    with around:
-                        others_wait = self._serve_idle(waiting, trios)
+                    others_wait = self._serve_idle(waiting, trios, around)
 
-    def _serve_idle(self, waiting: epoll, trios: int) -> bool:
+    def _serve_idle(
+        self, waiting: epoll, trios: int, around: AbstractContextManager[object]
+    ) -> bool:
         """Wait once and act on it; True where other tasks have to be let run."""
         # trio's statistics tell the same, but take longer to make than all else of a wake.
         runner = GLOBAL_RUN_CONTEXT.runner
@@ -96,7 +98,9 @@ class Sources:
         due_at = self._settle(others_at)
         now = runner.clock.current_time()
         timeout_s = min(max(due_at - now, 0), _WAIT_MAX_S)
-        return self._serve(waiting, timeout_s, trios) or others_at <= now
+        ready = waiting.poll(timeout_s, _EVENTS_MAX)
+        with around:
+            return self._serve(ready, trios) or others_at <= now
 
     def _settle(self, due_at: float) -> float:
         """Return the earliest deadline: an alarm's, or that given."""
@@ -105,9 +109,8 @@ class Sources:
                 due_at = at
         return due_at
 
-    def _serve(self, waiting: epoll, timeout_s: float, trios: int) -> bool:
-        """Act on what comes within a time; True where something has come for trio, too."""
-        ready = waiting.poll(timeout_s, _EVENTS_MAX)
+    def _serve(self, ready: Iterable[tuple[int, int]], trios: int) -> bool:
+        """Act on what came; True where something has come for trio, too."""
         now = GLOBAL_RUN_CONTEXT.runner.clock.current_time()
         for alarm, ring in self.alarms:
             if alarm.deadline <= now:
