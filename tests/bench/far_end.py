@@ -199,7 +199,7 @@ def _await_bound(control: socket.socket) -> None:
 
 
 def _stand_aside() -> None:
-    """Keeps to the last core, and goes first there where we may (root): as load.c does, and why."""
+    """Keeps to the last core, and where we may (root) goes first there, behind load.c."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
