@@ -3,15 +3,19 @@
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from tests.bench.measuring import Point
 from tests.bench.quiet import Slice, fastest_ms
+
+_NUMBERS: Final = re.compile(r"\[[-+.,\de\s]+\]")
+"""A list of nothing but numbers, as a slice is one."""
 
 
 @dataclass(slots=True)
@@ -45,7 +49,11 @@ class Results:
             "set_up": self.set_up,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(results, indent=1) + "\n")
+        path.write_text(_NUMBERS.sub(_on_one_line, json.dumps(results, indent=1)) + "\n")
+
+
+def _on_one_line(numbers: re.Match[str]) -> str:
+    return " ".join(numbers[0].split())
 
 
 def _slices(measured: Mapping[str, Any]) -> dict[str, list[Slice]]:

@@ -1,5 +1,6 @@
 """The bench's tables and verdicts, from made-up points."""
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from tests.bench.measuring import Point
 from tests.bench.picture import CPU, DELAY, draw
 from tests.bench.quiet import Slice
 from tests.bench.report import render
+from tests.bench.results import Results
 from tests.bench.run import plan
 from tests.bench.table import COLUMNS, growth, growth_told, markdown, rows, table
 
@@ -154,6 +156,16 @@ def test_pictures_show_both_gateways_and_what_was_lost(tmp_path: Path) -> None:
         assert said in cpu
     for said in ("siax", "Asterisk 22", "audio was lost", "From the link to the phone"):
         assert said in delay
+
+
+def test_results_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    slices = [Slice(1.5, 0.2, 0.1, FASTEST_MS), Slice(1.7, 0.2, 0.1, 2 * FASTEST_MS)]
+    row = SET_UP_BRIDGE | {"slices": slices}
+    results = Results([replace(BRIDGE_50, slices=slices)], [row])
+    results.write(tmp_path / "results.json", batches=False)
+    written = (tmp_path / "results.json").read_text()
+    assert Results.read(json.loads(written)) == results
+    assert "[ 1.5, 0.2, 0.1, 0.3 ]" in written
 
 
 def test_the_document_holds_every_point() -> None:
